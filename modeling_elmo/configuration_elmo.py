@@ -1,0 +1,212 @@
+"""Configuration of ELMo models."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+# Every class that a checkpoint can be loaded as, whichever of them was saved (see `ElmoConfig.auto_map`).
+AUTO_MAP = {
+    "AutoConfig": "configuration_elmo.ElmoConfig",
+    "AutoModel": "modeling_elmo.ElmoModel",
+    "AutoModelForPreTraining": "modeling_elmo.ElmoForPreTraining",
+}
+
+REPRESENTATIONS = ("projection", "scalar_mix")
+SCALAR_MIX_NORMS = (None, "sentence", "batch", "batch_without_boundaries")
+ACTIVATIONS = ("relu", "tanh")
+
+
+@strict
+class ElmoConfig(PreTrainedConfig):
+    r"""
+    Configuration of an [`ElmoModel`]. The defaults are the original model of Peters et al. (2018, section 3.4).
+
+    Args:
+        vocab_size (`int`, defaults to 793471):
+            Words known to the language model: rows of the softmax and, where there is one, of the word embedding. The
+            padding token of the tokenizer has the next id and no row.
+        character_vocab_size (`int`, defaults to 262):
+            Rows of the character embedding. Row 0 means "no token here"; 256 bytes and 5 marks follow.
+        max_characters_per_token (`int`, defaults to 50):
+            Length of a character row, marks of the word's beginning and end included.
+        character_embedding_size (`int`, defaults to 16):
+            Width of a character's embedding. 0: the model reads words only.
+        filters (`list[list[int]]`):
+            `[width, number]` of the convolution filters of each width.
+        hidden_act (`str`, defaults to `"relu"`):
+            Activation after the convolutions, `"relu"` or `"tanh"`.
+        num_highway_layers (`int`, defaults to 2):
+            Highway layers above the convolutions.
+        word_embedding_size (`int`, defaults to 0):
+            Width of a word embedding that stands before the character features (or alone). 0: none.
+        token_projection (`bool`, *optional*):
+            Whether token features are projected to the size of the LSTM's input. By default only where sizes differ.
+        num_hidden_layers (`int`, defaults to 2):
+            LSTM layers in each direction.
+        cell_size (`int`, defaults to 4096):
+            Memory cells in a layer and direction.
+        projection_size (`int`, *optional*, defaults to 512):
+            Width to which the LSTM's output is projected. `None`: no projection, the width is `cell_size`.
+        cell_clip (`float`, *optional*, defaults to 3.0):
+            Bound of the memory cells' absolute value. `None`: no bound.
+        projection_clip (`float`, *optional*, defaults to 3.0):
+            Bound of the projected output's absolute value. `None`: no bound.
+        forget_bias (`float`, defaults to 1.0):
+            Added to the forget gate's bias at run time, as the published weights expect.
+        use_residual (`bool`, defaults to `True`):
+            Whether the input of every layer but the first is added to its output.
+        bidirectional (`bool`, defaults to `True`):
+            Whether there is a backward language model beside the forward one.
+        dropout (`float`, defaults to 0.1):
+            Dropout on each LSTM layer's input and on the last output, while the language models are trained.
+        representation (`str`, defaults to `"projection"`):
+            How the layers become one vector: `"projection"`, all outputs concatenated and multiplied by one matrix, or
+            `"scalar_mix"`, the weighted average of the paper's equation 1.
+        representation_size (`int`, defaults to 512):
+            Width of the projected representation.
+        num_representations (`int`, defaults to 1):
+            Combinations of the same layers, each with weights of its own (the paper's models use one at the input and
+            one at the output).
+        scalar_mix_norm (`str`, *optional*):
+            Layer normalisation before a scalar mix: `None`, `"sentence"`, or, for results of old systems only,
+            `"batch"` (statistics over the whole batch, AllenNLP) and `"batch_without_boundaries"` (bilm-tf).
+        freeze_bilm (`bool`, defaults to `True`):
+            Whether the task heads keep the language models as pretrained and train only what lies above them.
+        num_negative_samples (`int`, defaults to 8192):
+            Words sampled for the softmax in pretraining. 0: always the exact softmax.
+        tie_word_embeddings (`bool`, defaults to `False`):
+            Whether a word-only model shares its embedding with the softmax.
+    """
+
+    model_type = "elmo"
+    attribute_map = {"num_layers": "num_hidden_layers"}
+    keys_to_ignore_at_inference = ["state", "hidden_states", "representations"]
+
+    vocab_size: int = 793471
+    character_vocab_size: int = 262
+    max_characters_per_token: int = 50
+    character_embedding_size: int = 16
+    filters: list[list[int]] | tuple[tuple[int, int], ...] = (
+        (1, 32),
+        (2, 32),
+        (3, 64),
+        (4, 128),
+        (5, 256),
+        (6, 512),
+        (7, 1024),
+    )
+    hidden_act: str = "relu"
+    num_highway_layers: int = 2
+    word_embedding_size: int = 0
+    token_projection: bool | None = None
+
+    num_hidden_layers: int = 2
+    cell_size: int = 4096
+    projection_size: int | None = 512
+    cell_clip: float | int | None = 3.0
+    projection_clip: float | int | None = 3.0
+    forget_bias: float | int = 1.0
+    use_residual: bool = True
+    bidirectional: bool = True
+    dropout: float | int = 0.1
+
+    representation: str = "projection"
+    representation_size: int = 512
+    num_representations: int = 1
+    scalar_mix_norm: str | None = None
+    freeze_bilm: bool = True
+
+    num_negative_samples: int = 8192
+    bos_token_id: int | None = 0
+    eos_token_id: int | list[int] | None = 1
+    unk_token_id: int | None = 2
+    pad_token_id: int | None = None
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs):
+        kwargs["auto_map"] = dict(AUTO_MAP)  # constant: the code of every class lies beside every checkpoint
+        super().__post_init__(**kwargs)
+
+    def validate_choices(self):
+        for key, choices in (
+            ("representation", REPRESENTATIONS),
+            ("scalar_mix_norm", SCALAR_MIX_NORMS),
+            ("hidden_act", ACTIVATIONS),
+        ):
+            if getattr(self, key) not in choices:
+                raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)!r}; it must be one of {choices}")
+
+    def validate_sizes(self):
+        for key in ("vocab_size", "num_hidden_layers", "cell_size", "representation_size", "num_representations"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be at least 1")
+        for key in ("cell_clip", "projection_clip", "projection_size"):
+            if getattr(self, key) is not None and getattr(self, key) <= 0:
+                raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be positive, or None for none")
+        for key in ("character_embedding_size", "word_embedding_size", "num_highway_layers", "num_negative_samples"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must not be negative")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"ElmoConfig.dropout is {self.dropout}; it must be in [0, 1)")
+
+    def validate_token_input(self):
+        if not self.character_embedding_size and not self.word_embedding_size:
+            raise ValueError(
+                "ElmoConfig.character_embedding_size and word_embedding_size are both 0: the model would read nothing"
+            )
+        if self.character_embedding_size:
+            if not self.filters:
+                raise ValueError("ElmoConfig.filters is empty; a model that reads characters needs filters")
+            for entry in self.filters:
+                if len(entry) != 2 or not 1 <= entry[0] <= self.max_characters_per_token or entry[1] < 1:
+                    raise ValueError(
+                        f"ElmoConfig.filters has {list(entry)}; an entry is [width, number] with a width of 1 to "
+                        f"max_characters_per_token ({self.max_characters_per_token})"
+                    )
+        if self.token_projection is False and self.token_feature_size != self.output_size:
+            raise ValueError(
+                f"ElmoConfig.token_projection is False, but the token features are {self.token_feature_size} wide and "
+                f"the LSTM reads {self.output_size}"
+            )
+        if self.tie_word_embeddings and (
+            self.character_embedding_size or self.word_embedding_size != self.output_size or self.has_token_projection
+        ):
+            raise ValueError(
+                "ElmoConfig.tie_word_embeddings needs a word-only model whose word_embedding_size is the LSTM's width"
+            )
+
+    @property
+    def num_directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """Width P of a layer's output in one direction, and of a token's vector."""
+        return self.cell_size if self.projection_size is None else self.projection_size
+
+    @property
+    def character_feature_size(self) -> int:
+        """Width F of the convolutions' output, 0 for a word-only model."""
+        return sum(number for _, number in self.filters) if self.character_embedding_size else 0
+
+    @property
+    def token_feature_size(self) -> int:
+        return self.word_embedding_size + self.character_feature_size
+
+    @property
+    def has_token_projection(self) -> bool:
+        if self.token_projection is None:
+            return self.token_feature_size != self.output_size
+        return self.token_projection
+
+    @property
+    def layer_size(self) -> int:
+        """Width of each tensor in `hidden_states`: all directions side by side."""
+        return self.num_directions * self.output_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the combined representation, `last_hidden_state`."""
+        return self.representation_size if self.representation == "projection" else self.layer_size
+
+
+__all__ = ["ElmoConfig"]

@@ -1,0 +1,80 @@
+"""How the layers of the biLM become one vector for a word."""
+
+import torch
+from torch import nn
+
+from .configuration_elmo import ElmoConfig
+
+# What is added to the variance in layer normalisation: AllenNLP's and bilm-tf's constants.
+NORM_EPSILON = {"sentence": 1e-13, "batch": 1e-13, "batch_without_boundaries": 1e-12}
+
+
+class ElmoProjection(nn.Module):
+    """Token vector and both directions of each layer, side by side, times one matrix.
+
+    The matrix starts so that the representation is an average before any training: of the layers (token vector first),
+    and in each layer of the two directions; where the width differs from the biLM's, the average is turned into it by
+    the same random orthogonal block for all.
+    """
+
+    def __init__(self, config: ElmoConfig):
+        super().__init__()
+        self.width, self.num_directions = config.output_size, config.num_directions
+        parts = 1 + config.num_hidden_layers * config.num_directions
+        self.weight = nn.Parameter(torch.empty(config.representation_size, parts * config.output_size))
+
+    @torch.no_grad()
+    def initial_weight(self) -> torch.Tensor:
+        size, width = self.weight.shape[0], self.width
+        parts = self.weight.shape[1] // width
+        block = torch.eye(size)
+        if size != width:
+            block = nn.init.orthogonal_(torch.empty(size, width))
+        num_layers = 1 + (parts - 1) // self.num_directions
+        shares = [1.0 / num_layers] + [1.0 / (num_layers * self.num_directions)] * (parts - 1)
+        return torch.cat([share * block for share in shares], dim=1)
+
+    def forward(
+        self, hidden_states: tuple[torch.Tensor, ...], mask: torch.Tensor, boundaries: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Layers of (batch, sequence, directions * P) each -> (batch, sequence, representation_size)."""
+        parts = [hidden_states[0][..., : self.width], *hidden_states[1:]]
+        return nn.functional.linear(torch.cat(parts, dim=-1), self.weight)
+
+
+class ElmoScalarMix(nn.Module):
+    """`gamma * sum_k softmax(w)_k h_k`: Peters et al. (2018), equation 1."""
+
+    def __init__(self, config: ElmoConfig):
+        super().__init__()
+        self.norm = config.scalar_mix_norm
+        self.weights = nn.Parameter(torch.empty(config.num_hidden_layers + 1))
+        self.gamma = nn.Parameter(torch.empty(()))
+
+    def forward(
+        self, hidden_states: tuple[torch.Tensor, ...], mask: torch.Tensor, boundaries: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Layers of (batch, sequence, directions * P) each -> (batch, sequence, directions * P).
+
+        `mask` (batch, sequence) marks the tokens, `boundaries` those of them that begin or end a sentence.
+        """
+        if self.norm is not None:
+            counted = mask & ~boundaries if self.norm == "batch_without_boundaries" else mask
+            hidden_states = tuple(self._normalize(layer, counted) for layer in hidden_states)
+        shares = torch.softmax(self.weights.float(), dim=0)
+        mixed = sum(share * layer for share, layer in zip(shares, hidden_states, strict=True))
+        return (self.gamma * mixed * mask[..., None]).to(hidden_states[0].dtype)
+
+    def _normalize(self, layer: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+        """Mean 0 and variance 1 over tokens and features: of a sentence, or of the whole batch as old systems did."""
+        dims = (1, 2) if self.norm == "sentence" else (0, 1, 2)
+        values, counted = layer.float(), counted[..., None]
+        count = (counted.sum(dims, keepdim=True) * layer.shape[-1]).clamp(min=1)
+        mean = (values * counted).sum(dims, keepdim=True) / count
+        variance = ((values - mean) * counted).square().sum(dims, keepdim=True) / count
+        return ((values - mean) * torch.rsqrt(variance + NORM_EPSILON[self.norm])).to(layer.dtype)
+
+
+COMBINATIONS = {"projection": ElmoProjection, "scalar_mix": ElmoScalarMix}
+
+__all__ = ["ElmoProjection", "ElmoScalarMix"]

@@ -1,0 +1,517 @@
+"""ELMo: deep contextualised word representations (Peters et al., 2018) in the API of transformers."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput, can_return_tuple, logging
+
+from .configuration_elmo import ElmoConfig
+from .layer_combination import COMBINATIONS, ElmoProjection, ElmoScalarMix
+from .projected_lstm import ElmoLSTMLayer, ElmoLSTMStack, Packing, pack_mask
+from .softmax import ElmoSoftmax
+from .token_encoder import ElmoTokenEncoder, distinct_rows
+
+logger = logging.get_logger(__name__)
+
+State = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass
+class ElmoModelOutput(ModelOutput):
+    """
+    Args:
+        last_hidden_state (`(batch, sequence, hidden_size)`): the combined representation, 0 at masked positions.
+        hidden_states (`num_layers + 1` of `(batch, sequence, directions * P)`, with `output_hidden_states`): the token
+            vector once per direction, then each layer's forward and backward output.
+        representations (`num_representations` of `(batch, sequence, hidden_size)`, where there are several): all
+            combinations, the first of which is `last_hidden_state`.
+        state (with `use_cache`): hidden `(batch, layers, directions, P)` and cell `(batch, layers, directions, cells)`
+            after each row's last token, in the backward direction its first.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    representations: tuple[torch.FloatTensor, ...] | None = None
+    state: tuple[torch.FloatTensor, torch.FloatTensor] | None = None
+
+
+@dataclass
+class ElmoForPreTrainingOutput(ModelOutput):
+    """
+    Args:
+        loss (`()`, with targets): mean of the directions' losses in nats a word.
+        forward_loss, backward_loss (`()`, with targets): mean loss of each direction.
+        forward_surprisal, backward_surprisal (`(batch, sequence)`, for sentences): `-log p(word)` in nats given the
+            words before and after it; 0 where nothing is predicted (masked, ignored, and the boundary at which the
+            direction starts).
+        hidden_states, state: as in [`ElmoModelOutput`].
+    """
+
+    loss: torch.FloatTensor | None = None
+    forward_loss: torch.FloatTensor | None = None
+    backward_loss: torch.FloatTensor | None = None
+    forward_surprisal: torch.FloatTensor | None = None
+    backward_surprisal: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    state: tuple[torch.FloatTensor, torch.FloatTensor] | None = None
+
+
+class ElmoPreTrainedModel(PreTrainedModel):
+    """Initialisation as published, and which parameters train."""
+
+    config_class = ElmoConfig
+    config: ElmoConfig
+    base_model_prefix = "elmo"
+    main_input_name = "character_ids"
+    input_modalities = ("text",)
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["ElmoCharacterCNN", "ElmoLSTMLayer"]
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, ElmoLSTMLayer):
+            # Glorot uniform, the input's and the recurrent weights being one matrix.
+            _, width, gates = module.input_weight.shape
+            bound = (6 / (2 * width + gates)) ** 0.5
+            init.uniform_(module.input_weight, -bound, bound)
+            init.uniform_(module.recurrent_weight, -bound, bound)
+            init.zeros_(module.bias)
+            if module.projection_weight is not None:
+                bound = (6 / sum(module.projection_weight.shape[1:])) ** 0.5
+                init.uniform_(module.projection_weight, -bound, bound)
+        elif isinstance(module, ElmoProjection):
+            init.copy_(module.weight, module.initial_weight())
+        elif isinstance(module, ElmoScalarMix):
+            init.zeros_(module.weights)
+            init.ones_(module.gamma)
+        elif hasattr(module, "initial_weight"):
+            kind, scale = module.initial_weight
+            if kind == "normal":
+                init.normal_(module.weight, std=scale)
+            else:
+                init.uniform_(module.weight, -scale, scale)
+            if getattr(module, "bias", None) is not None:
+                init.constant_(module.bias, module.initial_bias)
+            if getattr(module, "padding_idx", None) is not None and not getattr(
+                module.weight, "_is_hf_initialized", False
+            ):
+                init.zeros_(module.weight[module.padding_idx])
+
+    def set_trainable(self):
+        """Marks which parameters train; called once a model is built or loaded."""
+        if self.config.freeze_bilm and self.base_model is not self:
+            self.base_model.freeze_bilm()
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        loaded = super().from_pretrained(*args, **kwargs)
+        # Loading replaces the parameters, and with them what __init__ said of their training.
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.set_trainable()
+        return loaded
+
+
+class ElmoModel(ElmoPreTrainedModel):
+    """The biLM and the combination of its layers: words in, one vector a word out.
+
+    A sentence's vectors depend on that sentence (and on `state`, where given) alone: not on the rest of the batch, on
+    padding, or on earlier calls.
+    """
+
+    def __init__(self, config: ElmoConfig):
+        super().__init__(config)
+        self.token_encoder = ElmoTokenEncoder(config)
+        self.lstm = ElmoLSTMStack(config)
+        self.combinations = nn.ModuleList(
+            COMBINATIONS[config.representation](config) for _ in range(config.num_representations)
+        )
+        self.register_buffer("word_table", None, persistent=False)
+        self.register_load_state_dict_post_hook(lambda module, _: module.drop_cached_words())
+        self.post_init()
+
+    def get_input_embeddings(self):
+        if self.token_encoder.word_embeddings is not None:
+            return self.token_encoder.word_embeddings
+        return self.token_encoder.character_cnn.character_embeddings
+
+    # What trains
+
+    @property
+    def is_bilm_frozen(self) -> bool:
+        modules = (self.token_encoder, self.lstm)
+        return not any(parameter.requires_grad for module in modules for parameter in module.parameters())
+
+    def freeze_bilm(self):
+        """Keeps the token encoder and the LSTMs as they are: no gradients, no dropout. The combination trains on."""
+        self.token_encoder.requires_grad_(False)
+        self.lstm.requires_grad_(False)
+        self.train(self.training)
+
+    def unfreeze_bilm(self):
+        """Lets everything train."""
+        self.requires_grad_(True)
+        self.drop_cached_words()
+        self.train(self.training)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if mode and self.is_bilm_frozen:
+            self.token_encoder.eval()
+            self.lstm.eval()
+        return self
+
+    # Vectors of known words, computed once
+
+    @torch.no_grad()
+    def cache_words(self, character_ids: torch.Tensor):
+        """Precomputes the token vectors of a vocabulary, and freezes the biLM.
+
+        From then on `input_ids` below the table's length find their vector there and need no characters. The unknown
+        word's id never does: its vector comes from its characters. The table moves with the model; it is not saved,
+        and goes when the model is unfrozen, cast or loaded into.
+
+        Args:
+            character_ids (`(words, characters)`): the row of each word id, `tokenizer.character_table` or its start.
+        """
+        self.freeze_bilm()
+        rows = torch.as_tensor(character_ids, device=self.device)
+        self._check_characters(rows, 2)
+        if self.token_encoder.word_embeddings is not None:
+            rows = rows[: self.config.vocab_size]
+        ids = torch.arange(rows.shape[0], device=self.device)
+        self.word_table = self.token_encoder(rows, ids)
+
+    def drop_cached_words(self):
+        self.word_table = None
+
+    def _apply(self, fn, recurse=True):
+        dtype = self.word_table.dtype if self.word_table is not None else None
+        super()._apply(fn, recurse)
+        if dtype is not None and self.word_table.dtype != dtype:
+            self.drop_cached_words()
+        return self
+
+    # Forward
+
+    @can_return_tuple
+    def forward(
+        self,
+        character_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        state: State | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> ElmoModelOutput:
+        """Represents each word in its context.
+
+        Args:
+            character_ids (`(batch, sequence, max_characters_per_token)`, any integer type):
+                Rows of characters; all zeros: no token here.
+            attention_mask (`(batch, sequence)`, *optional*):
+                1 for tokens, 0 for padding, which may stand anywhere. By default what `character_ids` (or the padding
+                id among `input_ids`) say.
+            input_ids (`(batch, sequence)`, *optional*):
+                Word ids, for models with a word embedding or after [`cache_words`].
+            token_type_ids (*optional*): accepted and ignored.
+            state (*optional*): of an earlier call, from which each row goes on instead of from zeros.
+            use_cache (`bool`, *optional*): whether to return the state.
+            output_hidden_states (`bool`, *optional*): whether to return all layers.
+        """
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        mask = self.token_mask(character_ids, attention_mask, input_ids)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_bilm_frozen):
+            packing = pack_mask(mask, self.config.num_directions)
+            vectors = self._token_vectors(character_ids, input_ids, packing.tokens)
+            outputs, last_state = self.lstm(
+                vectors[packing.sources], packing.batch_sizes, self.initial_state(state, packing.order, vectors.dtype)
+            )
+            layers = [vectors.repeat(1, self.config.num_directions)]
+            layers += [unpack(output, packing) for output in outputs]
+            hidden_states = tuple(pad_tokens(layer, packing, mask) for layer in layers)
+        boundaries = None
+        if self.config.scalar_mix_norm == "batch_without_boundaries":
+            boundaries = self._boundaries(character_ids, input_ids)
+        representations = tuple(combine(hidden_states, mask, boundaries) for combine in self.combinations)
+        if use_cache:
+            last_state = batch_first(last_state, packing.order)
+        return ElmoModelOutput(
+            last_hidden_state=representations[0],
+            hidden_states=hidden_states if output_hidden_states else None,
+            representations=representations if len(representations) > 1 else None,
+            state=last_state if use_cache else None,
+        )
+
+    def token_mask(self, character_ids, attention_mask, input_ids) -> torch.Tensor:
+        """Checks the inputs against each other; True where there is a token: `(batch, sequence)`."""
+        reads_characters = self.token_encoder.character_cnn is not None
+        if character_ids is None and reads_characters and (input_ids is None or self.word_table is None):
+            raise ValueError(
+                "this model reads characters: pass character_ids (the tokenizer makes them), or call "
+                "cache_words(tokenizer.character_table) once and pass input_ids"
+            )
+        if input_ids is None and self.token_encoder.word_embeddings is not None:
+            raise ValueError("this model has a word embedding: pass input_ids (the tokenizer makes them)")
+        shape = None
+        if character_ids is not None:
+            self._check_characters(character_ids, 3)
+            shape = character_ids.shape[:2]
+        if input_ids is not None:
+            if input_ids.dim() != 2 or input_ids.is_floating_point():
+                raise ValueError(
+                    f"input_ids must be integers of shape (batch, sequence), not {input_ids.dtype} of shape "
+                    f"{tuple(input_ids.shape)}"
+                )
+            if shape is not None and input_ids.shape != shape:
+                raise ValueError(
+                    f"input_ids has shape {tuple(input_ids.shape)}, but character_ids says (batch, sequence) = "
+                    f"{tuple(shape)}"
+                )
+            shape = input_ids.shape
+        if attention_mask is None:
+            if character_ids is not None and reads_characters:
+                return character_ids[..., 0] != 0
+            pad = self.config.vocab_size if self.config.pad_token_id is None else self.config.pad_token_id
+            return input_ids != pad
+        if attention_mask.shape != shape:
+            raise ValueError(
+                f"attention_mask has shape {tuple(attention_mask.shape)}, but the tokens have (batch, sequence) = "
+                f"{tuple(shape)}"
+            )
+        return attention_mask.bool()
+
+    def _check_characters(self, character_ids: torch.Tensor, dims: int):
+        length = self.config.max_characters_per_token
+        if character_ids.is_floating_point() or character_ids.dim() != dims or character_ids.shape[-1] != length:
+            expected = ("batch, sequence" if dims == 3 else "words") + f", {length}"
+            raise ValueError(
+                f"character_ids must be integers of shape ({expected}), not {character_ids.dtype} of shape "
+                f"{tuple(character_ids.shape)}"
+            )
+        check_range("character_ids", character_ids, self.config.character_vocab_size, "character_vocab_size")
+
+    def _token_vectors(self, character_ids, input_ids, tokens: torch.Tensor) -> torch.Tensor:
+        """Context-free vectors of the unmasked tokens: `(tokens, P)`."""
+        rows = character_ids.flatten(0, 1)[tokens] if character_ids is not None else None
+        ids = input_ids.flatten()[tokens].long() if input_ids is not None else None
+        if tokens.numel() == 0:
+            return torch.zeros(0, self.config.output_size, dtype=self.dtype, device=tokens.device)
+        if self.word_table is not None and ids is not None:
+            return self._cached_vectors(rows, ids)
+        return self._encode_distinct(rows, ids)
+
+    def _encode_distinct(self, rows: torch.Tensor | None, ids: torch.Tensor | None) -> torch.Tensor:
+        """Runs the token encoder once for each distinct word."""
+        encoder = self.token_encoder
+        if encoder.word_embeddings is None:
+            distinct, inverse = distinct_rows(rows)
+            return encoder(distinct, None)[inverse]
+        check_range("input_ids", ids, self.config.vocab_size, "vocab_size")
+        if encoder.character_cnn is None:
+            return encoder(None, ids)
+        distinct, inverse = distinct_rows(torch.cat([ids[:, None], rows.long()], dim=1))
+        return encoder(distinct[:, 1:], distinct[:, 0])[inverse]
+
+    def _cached_vectors(self, rows: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor:
+        """Known words from the table, others from their characters."""
+        known = (ids < self.word_table.shape[0]) & (ids != self.config.unk_token_id)
+        if rows is None and not bool(known.all()):
+            unknown = ids[~known].unique().tolist()
+            raise ValueError(
+                f"input_ids has words without a cached vector (ids {unknown[:5]}): pass character_ids as well"
+            )
+        vectors = self.word_table[torch.where(known, ids, 0)]
+        if rows is not None and not bool(known.all()):
+            vectors[~known] = self._encode_distinct(rows[~known], ids[~known])
+        return vectors
+
+    def initial_state(self, state: State | None, order: torch.Tensor, dtype: torch.dtype) -> State:
+        """The given state (zeros by default) with the batch's rows in `order`, laid out as the LSTMs read it:
+        `(layers, directions, batch, width)` each."""
+        config = self.config
+        shapes = [
+            (order.shape[0], config.num_hidden_layers, config.num_directions, width)
+            for width in (config.output_size, config.cell_size)
+        ]
+        if state is None:
+            state = tuple(torch.zeros(shape, dtype=dtype, device=order.device) for shape in shapes)
+        elif [tuple(part.shape) for part in state] != shapes:
+            raise ValueError(
+                f"state has shapes {[tuple(part.shape) for part in state]}; this batch needs hidden and cell of "
+                f"{shapes} (batch, layers, directions, width)"
+            )
+        return tuple(part.to(dtype)[order].permute(1, 2, 0, 3) for part in state)
+
+    def _boundaries(self, character_ids, input_ids) -> torch.Tensor:
+        """True where a token is a sentence's begin or end mark: `(batch, sequence)`."""
+        if character_ids is None:
+            return (input_ids == self.config.bos_token_id) | (input_ids == self.config.eos_token_id)
+        # Rows of the marks hold one character, which is none of a word's.
+        return (character_ids[..., 1] == 257) | (character_ids[..., 1] == 258)
+
+
+def check_range(name: str, ids: torch.Tensor, size: int, key: str):
+    if ids.numel():
+        low, high = (int(bound) for bound in ids.aminmax())
+        if low < 0 or high >= size:
+            raise ValueError(f"{name} has values from {low} to {high}; config.{key} is {size}")
+
+
+def unpack(packed: torch.Tensor, packing: Packing) -> torch.Tensor:
+    """Packed `(directions, tokens, width)` -> in reading order, directions side by side: `(tokens, D * width)`."""
+    return torch.cat([part[slots] for part, slots in zip(packed, packing.slots, strict=True)], dim=-1)
+
+
+def pad_tokens(vectors: torch.Tensor, packing: Packing, mask: torch.Tensor) -> torch.Tensor:
+    """Tokens in reading order `(tokens, width)` -> `(batch, sequence, width)` with zeros at masked positions."""
+    padded = vectors.new_zeros(mask.numel(), vectors.shape[-1])
+    return padded.index_copy(0, packing.tokens, vectors).unflatten(0, mask.shape)
+
+
+def batch_first(state: State, order: torch.Tensor) -> State:
+    """The inverse of [`ElmoModel.initial_state`]: `(layers, directions, batch, width)` -> `(batch, layers, ...)`."""
+    rows = order.argsort()
+    return tuple(part[:, :, rows].permute(2, 0, 1, 3).contiguous() for part in state)
+
+
+class ElmoForPreTraining(ElmoPreTrainedModel):
+    """The forward and the backward language model over one softmax (Peters et al., 2018, section 3.1).
+
+    The loss is sampled in training mode (`config.num_negative_samples`) and exact in evaluation mode.
+    """
+
+    _tied_weights_keys = {"softmax.weight": "elmo.token_encoder.word_embeddings.weight"}
+
+    def __init__(self, config: ElmoConfig):
+        super().__init__(config)
+        self.elmo = ElmoModel(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.softmax = ElmoSoftmax(config)
+        self.post_init()
+        self.set_trainable()
+
+    def get_output_embeddings(self):
+        return self.softmax
+
+    def set_trainable(self):
+        # The combination belongs to what comes after pretraining; it is saved with the rest, as it starts.
+        self.elmo.combinations.requires_grad_(False)
+
+    @can_return_tuple
+    def forward(
+        self,
+        character_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        forward_index: torch.Tensor | None = None,
+        backward_index: torch.Tensor | None = None,
+        forward_labels: torch.Tensor | None = None,
+        backward_labels: torch.Tensor | None = None,
+        state: State | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> ElmoForPreTrainingOutput:
+        """Scores sentences, or (with `forward_index`) windows of two continuous streams.
+
+        For sentences the inputs are those of [`ElmoModel`], and each word is predicted from the words before it and
+        from the words after it.
+
+        Args:
+            labels (`(batch, sequence)`, *optional*): word ids to predict, -100 for those to ignore. By default
+                `input_ids`; without both nothing is scored.
+            forward_index, backward_index (`(batch, window)`): for windows, where each position of the two streams
+                finds its word among `character_ids` `(words, characters)` and `input_ids` `(words,)`. The backward
+                stream holds reversed sentences.
+            forward_labels, backward_labels (`(batch, window)`): the next word of each stream, -100 to ignore.
+        """
+        if forward_index is not None:
+            indices = [forward_index] if backward_index is None else [forward_index, backward_index]
+            targets = [forward_labels] if backward_labels is None else [forward_labels, backward_labels]
+            return self._score_windows(character_ids, input_ids, indices, targets, state, use_cache)
+        outputs = self.elmo(
+            character_ids, attention_mask, input_ids, state=state, use_cache=use_cache, output_hidden_states=True
+        )
+        losses, surprisals = [None, None], [None, None]
+        labels = input_ids if labels is None else labels
+        if labels is not None:
+            mask = self.elmo.token_mask(character_ids, attention_mask, input_ids)
+            losses, surprisals = self._score_sentences(outputs.hidden_states[-1], mask, labels, input_ids)
+        return ElmoForPreTrainingOutput(
+            loss=mean_loss(losses),
+            forward_loss=losses[0],
+            backward_loss=losses[1],
+            forward_surprisal=surprisals[0],
+            backward_surprisal=surprisals[1],
+            hidden_states=outputs.hidden_states if output_hidden_states else None,
+            state=outputs.state,
+        )
+
+    def _score_sentences(self, hidden, mask, labels, input_ids):
+        """Mean loss and surprisals of each direction, `None` for a missing one."""
+        hidden = self.dropout(hidden)
+        tokens = mask.flatten().nonzero()[:, 0]
+        rows = tokens.div(mask.shape[1], rounding_mode="floor") if tokens.numel() else tokens
+        words = labels.flatten()[tokens]
+        same_row = rows[1:] == rows[:-1]
+        if input_ids is not None:
+            # From one sentence of a row to the next nothing is predicted.
+            same_row &= input_ids.flatten()[tokens[:-1]] != self.config.eos_token_id
+        before, after = tokens[:-1], tokens[1:]
+        losses, surprisals = [None, None], [None, None]
+        for direction in range(self.config.num_directions):
+            source, target, label = (before, after, words[1:]) if direction == 0 else (after, before, words[:-1])
+            scored = same_row & (label != -100)
+            vectors = hidden.chunk(self.config.num_directions, dim=-1)[direction].flatten(0, 1)[source[scored]]
+            surprisal = self._word_losses(vectors, label[scored])
+            losses[direction] = surprisal.mean() if surprisal.numel() else hidden.sum() * 0.0
+            padded = surprisal.new_zeros(mask.numel()).index_copy(0, target[scored], surprisal)
+            surprisals[direction] = padded.unflatten(0, mask.shape)
+        return losses, surprisals
+
+    def _score_windows(self, character_ids, input_ids, indices, targets, state, use_cache):
+        """Losses of windows whose words are given once each."""
+        vectors = self.elmo.token_encoder(character_ids, input_ids)
+        batch, length = indices[0].shape
+        # Every row has a word at each step: packed, a window is just its transpose.
+        inputs = torch.stack([vectors[index.t().flatten()] for index in indices])
+        rows = torch.arange(batch, device=inputs.device)
+        outputs, last_state = self.elmo.lstm(
+            inputs, [batch] * length, self.elmo.initial_state(state, rows, inputs.dtype)
+        )
+        hidden = self.dropout(outputs[-1])
+        words = torch.stack([target.t().flatten() for target in targets])
+        scored = words != -100
+        surprisal = self._word_losses(hidden[scored], words[scored])
+        losses = [part.mean() for part in surprisal.split(scored.sum(-1).tolist())]
+        losses += [None] * (2 - len(losses))
+        return ElmoForPreTrainingOutput(
+            loss=mean_loss(losses),
+            forward_loss=losses[0],
+            backward_loss=losses[1],
+            state=batch_first(last_state, rows) if use_cache else None,
+        )
+
+    def _word_losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """`(n, P)`, `(n,)` -> `(n,)`: sampled in training, exact in evaluation."""
+        num_samples = self.config.num_negative_samples
+        if self.training and 0 < num_samples < self.config.vocab_size:
+            return self.softmax.sampled_loss(hidden, targets, num_samples)
+        return self.softmax.exact_loss(hidden, targets)
+
+
+def mean_loss(losses: list[torch.Tensor | None]) -> torch.Tensor | None:
+    losses = [loss for loss in losses if loss is not None]
+    return sum(losses) / len(losses) if losses else None
+
+
+__all__ = ["ElmoForPreTraining", "ElmoModel", "ElmoPreTrainedModel"]
