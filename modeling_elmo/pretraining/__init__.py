@@ -1,0 +1,1 @@
+"""Pretraining of a bidirectional language model: corpus, vocabulary, streams of windows, trainer."""

@@ -1,0 +1,145 @@
+"""The embedded corpus: the English prose of the documentation that every installation carries.
+
+Sources are Python's own language reference (`pydoc_data.topics`) and the docstrings of the standard library and of the
+packages that are installed with this one. Source files are parsed, never imported. What remains after cleaning (see
+prose.py) is some hundred thousand words of plain technical English: enough to try everything out with no download.
+"""
+
+import ast
+import contextlib
+import gc
+import hashlib
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from tokenization_elmo import ElmoTokenizer
+
+from .prose import is_prose, paragraphs
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "numpy",
+    "pandas",
+    "networkx",
+    "sympy",
+    "matplotlib",
+    "datasets",
+    "accelerate",
+    "huggingface_hub",
+    "tokenizers",
+    "safetensors",
+    "fsspec",
+    "jinja2",
+)
+# Tests, other people's packages, and the models of transformers: a third of the time for 3% of the text.
+_SKIPPED_FOLDERS = {"test", "tests", "testing", "site-packages", "dist-packages", "_vendor", "idlelib", "models"}
+_FILES_PER_TASK = 32
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def embedded_corpus_file(cache_folder: Path | None = None) -> Path:
+    """The embedded corpus as a text file, one tokenised sentence a line; made on first use.
+
+    It is kept in `cache_folder` (default: `modeling_elmo` in the user's cache, `XDG_CACHE_HOME`), under a name that
+    changes with the versions of what it is made from.
+    """
+    if cache_folder is None:
+        cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modeling_elmo"
+    path = cache_folder / f"embedded-{_fingerprint()}.txt"
+    if not path.is_file():
+        text = "".join(f"{' '.join(words)}\n" for words in build_embedded_corpus())
+        try:
+            cache_folder.mkdir(parents=True, exist_ok=True)
+        except OSError:  # a home that cannot be written to
+            path = Path(tempfile.gettempdir()) / path.name
+        descriptor, unfinished = tempfile.mkstemp(dir=path.parent)
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(unfinished, path)
+    return path
+
+
+def build_embedded_corpus(packages: tuple[str, ...] = PACKAGES, num_processes: int | None = None) -> list[list[str]]:
+    """Distinct sentences, each a list of words, in an order that depends on nothing but the installed files."""
+    files = [file for root in _source_folders(packages) for file in _source_files(root)]
+    tasks = [files[start : start + _FILES_PER_TASK] for start in range(0, len(files), _FILES_PER_TASK)]
+    with ProcessPoolExecutor(num_processes or os.cpu_count()) as pool:
+        found = [sentence for part in pool.map(_sentences_of_files, tasks) for sentence in part]
+    return list({" ".join(words): words for words in found}.values())
+
+
+def _fingerprint() -> str:
+    """Of the versions of the sources and of the code that cleans and splits them."""
+    digest = hashlib.sha256(sys.version.encode())
+    for package in (*PACKAGES, "sentencex"):
+        with contextlib.suppress(PackageNotFoundError):
+            digest.update(f"{package} {version(package)}".encode())
+    for module in (is_prose.__module__, __name__, ElmoTokenizer.__module__):
+        digest.update(Path(sys.modules[module].__file__).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _source_folders(packages: tuple[str, ...]) -> list[Path]:
+    """The standard library, then each package that is installed."""
+    folders = [Path(sysconfig.get_paths()["stdlib"])]
+    for package in packages:
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            folders.append(Path(spec.origin).parent)
+    return folders
+
+
+def _source_files(folder: Path) -> list[Path]:
+    files = (file for file in folder.rglob("*.py") if _SKIPPED_FOLDERS.isdisjoint(file.relative_to(folder).parts))
+    return sorted(files)
+
+
+def _sentences_of_files(files: list[Path]) -> list[list[str]]:
+    import sentencex
+
+    split_words = ElmoTokenizer().split_words
+    sentences: dict[str, None] = {}
+    gc.disable()  # syntax trees are many objects without cycles, and looking for cycles is a third of the time
+    for file in files:
+        for documentation in _documentation(file):
+            for paragraph in paragraphs(documentation):
+                sentences |= dict.fromkeys(filter(is_prose, map(str.strip, sentencex.segment("en", paragraph))))
+    gc.enable()
+    return [split_words(sentence) for sentence in sentences]
+
+
+def _documentation(file: Path) -> Iterator[str]:
+    """Docstrings of a module, its classes and functions; of `pydoc_data/topics.py`, the topics."""
+    try:
+        module = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # templates and files for another version of Python
+        return
+    if file.parts[-2:] == ("pydoc_data", "topics.py"):
+        strings = (node for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+        yield from (string.value for string in strings)
+    for node in _documented(module):
+        docstring = ast.get_docstring(node)
+        if docstring:
+            yield docstring
+
+
+def _documented(module: ast.Module) -> Iterator[ast.AST]:
+    """The module, its classes and functions, without a walk through every expression."""
+    pending: list[ast.AST] = [module]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.Module, *_DOCUMENTED)):
+            yield node
+        pending.extend(
+            reversed(
+                [child for field in ("body", "orelse", "handlers", "finalbody") for child in getattr(node, field, [])]
+            )
+        )
