@@ -64,7 +64,9 @@ class JsonLinesShard:
                 raise CorpusError(f"{where}: a JSON object is needed, not {type(row).__name__}")
             if self.column not in row:
                 raise CorpusError(f"{where}: no column {self.column!r}; it has {_names(row)}")
-            yield _as_text(row[self.column], where, self.column)
+            text = _as_text(row[self.column], where, self.column)
+            # Escapes can spell half a surrogate pair, which no file can hold.
+            yield text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if b"\\u" in line else text
 
 
 @dataclass(frozen=True)
