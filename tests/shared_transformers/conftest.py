@@ -12,6 +12,16 @@ from types import ModuleType
 
 import transformers.utils
 
+MARKERS = (
+    "accelerate_tests",
+    "flash_attn_test",
+    "flash_attn_3_test",
+    "flash_attn_4_test",
+    "is_pipeline_test",
+    "is_staging_test",
+    "is_training_test",
+    "torch_compile_test",
+)
 # What the shared tests import from folders that the source distribution leaves out.
 LEFT_OUT = {
     "exporters.test_export": {"ExportTesterMixin": type("ExportTesterMixin", (), {})},
@@ -29,6 +39,11 @@ LEFT_OUT = {
         }
     },
 }
+
+
+def pytest_configure(config):
+    for marker in MARKERS:
+        config.addinivalue_line("markers", f"{marker}: set by transformers' shared tests")
 
 
 def add_module(name: str, path: Path | None = None, **content) -> None:
