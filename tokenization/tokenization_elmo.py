@@ -1,0 +1,754 @@
+"""ElmoTokenizer: text to the two things ELMo reads, a word id and a row of characters for every token.
+
+The words are split, looked up, framed, truncated and padded by a Rust backend of the `tokenizers` library, so that
+offsets, `word_ids`, pairs, overflow, decoding and `tokenizer.json` work as with every fast tokenizer. This module adds
+`character_ids`, which are made from the text of each word and so are right for unknown words too.
+
+Source: Peters et al. 2018, "Deep contextualized word representations", and its published code (byte rows);
+Che et al. 2018, "Towards Better UD Parsing", ELMoForManyLangs (code-point rows).
+"""
+
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import BatchEncoding, TokenizersBackend
+from transformers.utils import PaddingStrategy, TensorType, to_numpy
+
+__all__ = ["ElmoTokenizer"]
+
+CHARACTER_VOCAB_FILE = "character_vocab.json"
+
+# A letter, digit, mark or any other character that is neither space, punctuation nor symbol; and the underscore.
+_WORD = r"[_[^\s\p{P}\p{S}]]"
+_ABBREVIATIONS = (
+    "Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Inc|Corp|Co|Ltd|Gen|Sen|Rep|Gov|Lt|Col|Capt|Sgt|Rev|Hon|Mt|Ft|vs|"
+    "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+)
+_TREEBANK = "|".join(
+    [
+        r"(?:https?|ftp)://\S*[^\s\p{P}]/?",
+        rf"(?=\p{{L}}{{2,4}}\.)(?:{_ABBREVIATIONS})\.(?!{_WORD})",
+        rf"\p{{L}}{{1,2}}(?:\.\p{{L}}{{1,2}})+\.(?!{_WORD})",  # U.S.  Ph.D.  e.g.
+        r"(?!I)\p{Lu}\.(?=\s+\p{Lu})",  # the initial of John F. Kennedy
+        # words and numbers with what may stand inside: state-of-the-art, AT&T, and/or, a.b@c.org, -1,000.50, 10:30
+        rf"(?:(?<!\S)[-+]?\.?(?=\p{{N}}))?{_WORD}+(?:(?:[-./@&]|(?<=\p{{N}})[,:](?=\p{{N}})){_WORD}+)*",
+        r"(?<=[\p{L}\p{M}])['’][\p{L}\p{M}]+",  # at the apostrophe, as in the training text: don 't
+        r"(?<=\p{N})['’]s\b",  # 1990 's
+        r"\.{2,}|-{2,}|`{2}|'{2}",
+        r"(?!\s)\X",  # any other mark stands alone, as a whole grapheme cluster: an emoji is never broken
+    ]
+)
+# Word segments of Unicode Annex 29; the scripts for which the annex asks for a dictionary stay in runs.
+_UNICODE = r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+|(?!\s)(?y{w})\X"
+
+_PRE_TOKENIZERS = {
+    "treebank": pre_tokenizers.Split(Regex(_TREEBANK), behavior="removed", invert=True),
+    "whitespace": pre_tokenizers.WhitespaceSplit(),
+    "unicode": pre_tokenizers.Split(Regex(_UNICODE), behavior="removed", invert=True),
+}
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+# The Rust vocabulary holds a word once. A row whose word stands again further down is stored as word, NUL, row number.
+_SHADOWED = re.compile(r"\0\d+$")
+
+
+class ElmoTokenizer(TokenizersBackend):
+    """
+    Word tokenizer of ELMo. Encodings hold, beside `input_ids` (the rows of the language model's softmax),
+    `token_type_ids` and `attention_mask`, the tensor `character_ids` (batch, sequence, `max_characters_per_token`).
+
+    A word's row is its UTF-8 bytes, cut to the first `max_characters_per_token - 2`, between the begin-of-word and
+    end-of-word symbols 258 and 259 and padded with 260; the boundary tokens are the symbols 256 and 257. One is added
+    to every symbol, so that 0 means "no token here" and the row of a padded position is all zeros. With
+    `character_vocab` the row is made of code points instead, as ELMoForManyLangs does it. Rows are int16 arrays or
+    tensors where `return_tensors` asks for them, else lists.
+
+    In raw text the special tokens are ordinary text. Among pre-split words (`is_split_into_words=True`) the words
+    `bos_token` and `eos_token` mean the boundaries; the other special tokens are unknown words there.
+
+    Args:
+        vocab (`list[str]` or `dict[str, int]`, *optional*):
+            The words in the order of their ids, or a mapping of word to id. The special tokens missing in a list are
+            put in front of it; a mapping must hold them. Of a word that stands twice the last row counts, and every
+            row stays. Without a vocabulary every word is unknown and the character rows are the same.
+        word_splitting (`str`):
+            How raw text becomes words: `"treebank"` (punctuation apart, clitics split at the apostrophe),
+            `"whitespace"` (text that is tokenized already) or `"unicode"` (word segments of Unicode Annex 29).
+        max_characters_per_token (`int`):
+            Width of a character row, boundary symbols included.
+        character_vocab (`dict[str, int]`, *optional*):
+            Character ids of ELMoForManyLangs: a number for each code point (a string of length one) and for `<bos>`,
+            `<eos>`, `<oov>`, `<pad>`, `<bow>`, `<eow>`. Or the path of a JSON file that holds it. Words are then cut
+            to `max_characters_per_token - 2` code points before they are looked up. `None`: bytes.
+        split_special_tokens (`bool`):
+            Whether special tokens in raw text are ordinary text.
+        tokenizer_file (`str`, *optional*):
+            A `tokenizer.json` that an ElmoTokenizer saved; used in place of `vocab`.
+
+    Raises:
+        ValueError: if `vocab` lacks a special token or gives an id twice, `character_vocab` lacks a symbol, or an
+            option is unknown.
+    """
+
+    vocab_files_names = {"tokenizer_file": "tokenizer.json", "character_vocab": CHARACTER_VOCAB_FILE}
+    model_input_names = ["input_ids", "character_ids", "token_type_ids", "attention_mask"]
+    model = models.WordPiece
+
+    def __init__(
+        self,
+        vocab: Sequence[str] | dict[str, int] | None = None,
+        word_splitting: str = "treebank",
+        max_characters_per_token: int = 50,
+        character_vocab: dict[str, int] | str | Path | None = None,
+        bos_token: str = "<S>",
+        eos_token: str = "</S>",
+        unk_token: str = "<UNK>",
+        pad_token: str = "<pad>",
+        split_special_tokens: bool = True,
+        tokenizer_file: str | None = None,
+        **kwargs,
+    ):
+        if word_splitting not in _PRE_TOKENIZERS:
+            raise ValueError(f"word_splitting is {word_splitting!r}; choose one of {sorted(_PRE_TOKENIZERS)}")
+        if isinstance(character_vocab, (str, Path)):
+            character_vocab = json.loads(Path(character_vocab).read_text(encoding="utf-8"))
+        self.max_characters_per_token = max_characters_per_token
+        self.character_vocab = character_vocab
+        if character_vocab is None:
+            self._characters = _ByteRows(max_characters_per_token)
+        else:
+            self._characters = _CodePointRows(max_characters_per_token, character_vocab)
+        self._table_of: tuple[tuple, np.ndarray] | None = None
+
+        special = [str(token) for token in (bos_token, eos_token, unk_token) if token is not None]
+        if tokenizer_file is not None:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+            # A pre-tokenizer that is none of ours was put there by hand and stays.
+            if self._saved_word_splitting() not in (None, word_splitting):
+                self._tokenizer.pre_tokenizer = _PRE_TOKENIZERS[word_splitting]
+        else:
+            rows = _vocabulary_rows([] if vocab is None else vocab, special)
+            longest = None if character_vocab is None else max_characters_per_token - 2
+            self._tokenizer = _backend(rows, str(unk_token), longest)
+            self._tokenizer.pre_tokenizer = _PRE_TOKENIZERS[word_splitting]
+            # First of the added tokens, so that its id is the number of rows.
+            if pad_token is not None:
+                self._tokenizer.add_special_tokens([str(pad_token)])
+            kwargs = {"add_bos_token": True, "add_eos_token": True, **kwargs}
+        self._word_splitting = word_splitting
+
+        super().__init__(
+            word_splitting=word_splitting,
+            max_characters_per_token=max_characters_per_token,
+            character_vocab=character_vocab,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            unk_token=unk_token,
+            pad_token=pad_token,
+            split_special_tokens=split_special_tokens,
+            **kwargs,
+        )
+        if "add_bos_token" not in kwargs and "add_eos_token" not in kwargs:
+            framing = self._tokenizer.encode("").ids
+            self._add_bos_token = self.bos_token_id in framing
+            self._add_eos_token = self.eos_token_id in framing
+
+    # Construction
+
+    @classmethod
+    def convert_to_native_format(cls, **kwargs) -> dict[str, Any]:
+        """Leave `tokenizer_file` to `__init__`, which reads it whole: nothing is rebuilt from its vocabulary."""
+        kwargs.pop("trust_remote_code", None)
+        return kwargs
+
+    @classmethod
+    def from_vocab_file(cls, path: str | Path, **options) -> "ElmoTokenizer":
+        """
+        Read the vocabulary file of a language model: one word a line (plain or gzip), the special tokens among them.
+
+        The file is split at line feeds only and the lines are stripped; `!!!MAXTERMID` lines are skipped and not
+        counted; of a word that stands twice the last line wins and both rows stay. `options` go to the class.
+
+        Raises:
+            ValueError: naming the file, if it is not UTF-8 or lacks a special token.
+        """
+        lines = _read_lines(path)
+        words = [word for word in map(str.strip, lines) if word != "!!!MAXTERMID"]
+        known = set(words)
+        for name, default in (("bos_token", "<S>"), ("eos_token", "</S>"), ("unk_token", "<UNK>")):
+            token = str(options.get(name, default))
+            if token not in known:
+                raise ValueError(
+                    f"{path}: the vocabulary has no line {token!r}; name the token that the file uses ({name}=...), "
+                    "or pass the words as a list (vocab=[...]) to have the special tokens put in front"
+                )
+        return cls(vocab=words, **options)
+
+    @classmethod
+    def from_dic_files(
+        cls, character_dic: str | Path | None = None, word_dic: str | Path | None = None, **options
+    ) -> "ElmoTokenizer":
+        """
+        Read `char.dic` and `word.dic` of an ELMoForManyLangs model; either may be absent (`char_dim` or `word_dim` 0).
+
+        Each line is an entry, a TAB and an id. Lines are stripped first, so an entry that is white space leaves the
+        id alone; it stands for U+3000. `options` go to the class.
+
+        Raises:
+            ValueError: naming the file and the line, if a line is not of this form or an entry is missing.
+        """
+        if character_dic is None and word_dic is None:
+            raise ValueError("from_dic_files needs character_dic, word_dic or both")
+        symbols = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
+        characters = (
+            {symbol: i for i, symbol in enumerate(symbols)} if character_dic is None else _read_dic(character_dic)
+        )
+        words = ["<oov>", "<bos>", "<eos>", "<pad>"] if word_dic is None else _read_dic(word_dic)
+        special = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<oov>", "pad_token": "<pad>"}
+        return cls(vocab=words, character_vocab=characters, **{**special, **options})
+
+    @classmethod
+    def train_from_iterator(
+        cls,
+        texts: Iterable[str | Sequence[str]],
+        vocab_size: int | None = None,
+        min_frequency: int = 1,
+        **options,
+    ) -> "ElmoTokenizer":
+        """
+        Count words and keep the most frequent ones, by falling count and then by code point.
+
+        Args:
+            texts: raw texts (split as `word_splitting` says) or lists of words.
+            vocab_size (`int`, *optional*): the most rows that the vocabulary may have, special tokens included.
+            min_frequency (`int`): words that occur less often are left out.
+            options: go to the class.
+        """
+        empty = cls(**options)
+        counts: Counter[str] = Counter()
+        for number, text in enumerate(texts):
+            words = empty.split_words(text) if isinstance(text, str) else text
+            if "" in words:
+                raise _empty_word(number, list(words).index(""))
+            counts.update(words)
+        special = [empty.bos_token, empty.eos_token, empty.unk_token]
+        for token in (*special, empty.pad_token):
+            counts.pop(token, None)
+        # Rust strings hold no lone surrogates: such a word stays unknown.
+        kept = [word for word, count in counts.items() if count >= min_frequency and not _SURROGATES.search(word)]
+        kept.sort(key=lambda word: (-counts[word], word))
+        rows = empty.vocab_size
+        return cls(
+            vocab=empty._rows()[:rows] + kept[: None if vocab_size is None else max(vocab_size - rows, 0)], **options
+        )
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[str | Sequence[str]],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: Sequence[Any] | None = None,
+        special_tokens_map: dict[str, str] | None = None,
+        min_frequency: int = 1,
+        **kwargs,
+    ) -> "ElmoTokenizer":
+        """
+        A tokenizer with the options of this one and the vocabulary of another corpus; the library's method, so lists
+        in `text_iterator` are batches of texts (`train_from_iterator` reads lists of words).
+        """
+        names = ["word_splitting", "max_characters_per_token", "character_vocab", "split_special_tokens"]
+        names += ["model_max_length", "padding_side", "truncation_side", "add_bos_token", "add_eos_token"]
+        options = {name: getattr(self, name) for name in names}
+        for name, token in self.special_tokens_map.items():
+            if name in self.SPECIAL_TOKENS_ATTRIBUTES:
+                options[name] = (special_tokens_map or {}).get(token, token)
+        options["extra_special_tokens"] = [*self.extra_special_tokens, *(new_special_tokens or [])]
+        texts = chain.from_iterable([batch] if isinstance(batch, str) else batch for batch in text_iterator)
+        return type(self).train_from_iterator(texts, vocab_size, min_frequency, **options)
+
+    # Words and their rows
+
+    @property
+    def word_splitting(self) -> str:
+        """How raw text becomes words: `"treebank"`, `"whitespace"` or `"unicode"`."""
+        return self._word_splitting
+
+    @word_splitting.setter
+    def word_splitting(self, value: str):
+        if value not in _PRE_TOKENIZERS:
+            raise ValueError(f"word_splitting is {value!r}; choose one of {sorted(_PRE_TOKENIZERS)}")
+        self._tokenizer.pre_tokenizer = _PRE_TOKENIZERS[value]
+        self._word_splitting = value
+
+    def split_words(self, text: str) -> list[str]:
+        """The words of a raw text, as they stand in it."""
+        splits = self._tokenizer.pre_tokenizer.pre_tokenize_str(_without_surrogates(text))
+        return [text[start:end] for _, (start, end) in splits]
+
+    def encode_words(self, words: Sequence[str]) -> np.ndarray:
+        """
+        The character rows (words, `max_characters_per_token`) of whole words, int16. The words `bos_token` and
+        `eos_token` give the boundary rows.
+        """
+        rows = self._characters.encode(words)
+        for boundary, row in zip((self.bos_token, self.eos_token), self._characters.boundaries, strict=True):
+            if boundary in words:
+                rows[[word == boundary for word in words]] = row
+        return rows
+
+    @property
+    def character_table(self) -> np.ndarray:
+        """The character row of every id, (`len(tokenizer)`, `max_characters_per_token`), int16. That of the padding
+        token is all zeros."""
+        special = (self.bos_token, self.eos_token, self.pad_token)
+        key = (len(self), *special)
+        if self._table_of is None or self._table_of[0] != key:
+            table = self._characters.encode([_SHADOWED.sub("", word) for word in self._rows()])
+            rows = (*self._characters.boundaries, 0)
+            for token, row in reversed(list(zip(special, rows, strict=True))):
+                if token is not None:
+                    table[self._tokenizer.token_to_id(token)] = row
+            self._table_of = (key, table)
+        return self._table_of[1]
+
+    def _rows(self) -> list[str]:
+        """All tokens in the order of their ids."""
+        ids = self._tokenizer.get_vocab(with_added_tokens=True)
+        tokens = [""] * (max(ids.values()) + 1)
+        for token, row in ids.items():
+            tokens[row] = token
+        return tokens
+
+    def _saved_word_splitting(self) -> str | None:
+        """The name of the backend's pre-tokenizer, if it is one of ours."""
+        state = self._tokenizer.pre_tokenizer and self._tokenizer.pre_tokenizer.__getstate__()
+        return next((name for name, known in _PRE_TOKENIZERS.items() if known.__getstate__() == state), None)
+
+    # Encoding
+
+    def _encode_plus(
+        self,
+        text,
+        text_pair=None,
+        *,
+        is_split_into_words: bool = False,
+        split_special_tokens: bool | None = None,
+        return_tensors: str | TensorType | None = None,
+        **kwargs,
+    ) -> BatchEncoding:
+        """The library's encoding with `character_ids` added; arguments and result as there."""
+        if split_special_tokens is None:
+            split_special_tokens = self.split_special_tokens
+        if is_split_into_words:
+            split_special_tokens = True
+            _check_words(text, "")
+            _check_words(text_pair, " of the second texts")
+        options = {
+            "is_split_into_words": is_split_into_words,
+            "split_special_tokens": split_special_tokens,
+            "return_tensors": return_tensors,
+            **kwargs,
+        }
+        view = self._view(is_split_into_words, split_special_tokens)
+        try:
+            batch = TokenizersBackend._encode_plus(view, text, text_pair, **options)
+        except TypeError:
+            # Rust takes no lone surrogates. One for one, so that offsets and word numbers stay true.
+            replaced = _without_surrogates(text), _without_surrogates(text_pair)
+            if replaced == (text, text_pair):
+                raise
+            batch = TokenizersBackend._encode_plus(view, *replaced, **options)
+        if batch.encodings is None:
+            raise NotImplementedError("character_ids need the offsets, which sanitize_control_tokens=True leaves out")
+
+        batched = isinstance(text, (list, tuple)) and not (is_split_into_words and not _is_batch_of_words(text))
+        if batched:
+            samples = list(zip(text, text_pair, strict=True)) if text_pair is not None else text
+        else:
+            samples = [(text, text_pair)] if text_pair else [text]
+        overflow = batch.get("overflow_to_sample_mapping")
+        if overflow is not None:
+            samples = [samples[int(sample)] for sample in overflow]
+
+        ids, rows = self._look_up(batch.encodings, samples, is_split_into_words, split_special_tokens)
+        lengths = [len(encoding) for encoding in batch.encodings]
+        if return_tensors is not None:
+            shape = (len(lengths), lengths[0], self.max_characters_per_token)
+            batch["character_ids"] = _as_tensor(rows.reshape(shape), return_tensors)
+            if ids is not None:
+                batch["input_ids"] = _as_tensor(ids.reshape(shape[:2]), return_tensors)
+        else:
+            ends = np.cumsum(lengths)[:-1]
+            unbatched = not batched and overflow is None
+            for name, flat in (("character_ids", rows), ("input_ids", ids)):
+                if flat is not None:
+                    parts = [part.tolist() for part in np.split(flat, ends)]
+                    batch[name] = parts[0] if unbatched else parts
+        return batch
+
+    def _view(self, is_split_into_words: bool, split_special_tokens: bool) -> "ElmoTokenizer":
+        """
+        This tokenizer with a backend of its own for one call. The library keeps truncation, padding and the rest in
+        the backend, where another thread would meet them; a backend that shares the vocabulary costs a microsecond.
+        """
+        shared = self._tokenizer
+        backend = Tokenizer(shared.model)
+        backend.post_processor = shared.post_processor
+        if not is_split_into_words:
+            backend.normalizer = shared.normalizer
+            backend.pre_tokenizer = shared.pre_tokenizer
+            added = [token for _, token in sorted(shared.get_added_tokens_decoder().items())]
+            if not (split_special_tokens and all(token.special for token in added)):
+                backend.add_tokens(added)
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view._tokenizer = backend
+        return view
+
+    def _look_up(
+        self, encodings: list, samples: Sequence, is_split_into_words: bool, split_special_tokens: bool
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """
+        The character rows (tokens of all encodings, `max_characters_per_token`), and the word ids where they are
+        other than Rust's (else None).
+        """
+        lengths = [len(encoding) for encoding in encodings]
+        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64, sum(lengths))
+        table = self.character_table
+        rows = table[ids]
+        attended = _flags(encoding.attention_mask for encoding in encodings)
+        if not attended.all():
+            rows[~attended] = 0
+
+        # Tokens of the text whose id does not tell their characters.
+        unknown_id = self._tokenizer.token_to_id(self._tokenizer.model.unk_token)
+        nameless = {unknown_id}
+        if split_special_tokens:
+            boundaries = {self.bos_token_id, self.eos_token_id}
+            nameless |= {self.pad_token_id} - boundaries if is_split_into_words else {self.pad_token_id, *boundaries}
+        unknown = np.isin(ids, [token for token in nameless if token is not None])
+        if unknown.any():
+            unknown &= ~_flags(encoding.special_tokens_mask for encoding in encodings)
+        if not unknown.any():
+            return None, rows
+        positions = np.flatnonzero(unknown)
+        numbers: dict[str, int] = {}
+        words = _words_at(positions, lengths, encodings, samples, is_split_into_words)
+        inverse = [numbers.setdefault(word, len(numbers)) for word in words]
+        rows[positions] = self._characters.encode(list(numbers))[inverse]
+        found = self._ids_of_unknown(list(numbers), unknown_id, is_split_into_words)[inverse]
+        if (found == ids[positions]).all():
+            return None, rows
+        ids[positions] = found
+        return ids, rows
+
+    def _ids_of_unknown(self, words: list[str], unknown_id: int, is_split_into_words: bool) -> np.ndarray:
+        """The ids of words that Rust did not find: unknown, but for two kinds."""
+        ids = np.full(len(words), unknown_id, np.int64)
+        if self.character_vocab is not None:  # found once they are cut
+            longest = self.max_characters_per_token - 2
+            for number, word in enumerate(words):
+                if len(word) > longest:
+                    cut = self._tokenizer.token_to_id(_without_surrogates(word[:longest]))
+                    ids[number] = unknown_id if cut is None else cut
+        if is_split_into_words:  # tokens that were added by hand; Rust would look for them inside words too
+            added = {str(token): row for row, token in self.added_tokens_decoder.items() if not token.special}
+            if added:
+                for number, word in enumerate(words):
+                    ids[number] = added.get(word, ids[number])
+        return ids
+
+    def pad(
+        self,
+        encoded_inputs,
+        padding: bool | str | PaddingStrategy = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | TensorType | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """
+        The library's padding of encodings that are already made, for `character_ids` too: rows of zeros, int16 arrays
+        or tensors where such are asked for or given. `input_ids` may be absent if `character_ids` is there.
+        """
+        if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs and isinstance(encoded_inputs[0], Mapping):
+            inputs = {key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]}
+        else:
+            inputs = dict(encoded_inputs)
+        rows = inputs.pop("character_ids", None)
+        options = {
+            "padding": padding,
+            "max_length": max_length,
+            "pad_to_multiple_of": pad_to_multiple_of,
+            "padding_side": padding_side,
+            "return_attention_mask": return_attention_mask,
+            "verbose": verbose,
+        }
+        if rows is None or len(rows) == 0:
+            batch = super().pad(inputs, return_tensors=return_tensors, **options)
+            return batch if rows is None else BatchEncoding({**batch, "character_ids": rows})
+
+        is_batch = next((np.ndim(item[0]) > 0 for item in rows if len(item)), True)
+        examples = [self._as_rows(example) for example in (rows if is_batch else [rows])]
+        has_ids = "input_ids" in inputs
+        if not has_ids:
+            ids = [[0] * len(example) for example in examples]
+            inputs["input_ids"] = ids if is_batch else ids[0]
+            if return_tensors is None and not isinstance(rows[0], (list, tuple)):
+                return_tensors = "pt" if torch.is_tensor(rows[0]) else "np"
+        for number, ids in enumerate(inputs["input_ids"] if is_batch else [inputs["input_ids"]]):
+            if len(ids) != len(examples[number]):
+                raise ValueError(
+                    f"example {number} has {len(ids)} input_ids but {len(examples[number])} rows of character_ids"
+                )
+        batch = super().pad(inputs, return_tensors=return_tensors, **options)
+
+        ids = batch["input_ids"] if has_ids else batch.pop("input_ids")
+        left = (padding_side or self.padding_side) == "left"
+        for number, padded_ids in enumerate(ids if is_batch else [ids]):
+            missing = len(padded_ids) - len(examples[number])
+            examples[number] = np.pad(examples[number], ((missing, 0) if left else (0, missing), (0, 0)))
+        if isinstance(ids, list):
+            lists = [example.tolist() for example in examples]
+            batch["character_ids"] = lists if is_batch else lists[0]
+        else:
+            stacked = np.stack(examples) if is_batch else examples[0]
+            batch["character_ids"] = _as_tensor(stacked, return_tensors or ("pt" if torch.is_tensor(ids) else "np"))
+        return batch
+
+    def _as_rows(self, example) -> np.ndarray:
+        """The character rows of one example, lists or tensors, as an array (tokens, `max_characters_per_token`)."""
+        if len(example) == 0:
+            return np.zeros((0, self.max_characters_per_token), self._characters.dtype)
+        rows = np.asarray(to_numpy(example), self._characters.dtype)
+        if rows.ndim != 2 or rows.shape[1] != self.max_characters_per_token:
+            raise ValueError(
+                f"character_ids of one example have shape {rows.shape}; this tokenizer's are (tokens, "
+                f"{self.max_characters_per_token})"
+            )
+        return rows
+
+    def _save_pretrained(
+        self,
+        save_directory: str | Path,
+        file_names: tuple[str, ...],
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+    ) -> tuple[str, ...]:
+        file_names = super()._save_pretrained(save_directory, file_names, legacy_format, filename_prefix)
+        if self.character_vocab is not None:
+            name = f"{filename_prefix}-{CHARACTER_VOCAB_FILE}" if filename_prefix else CHARACTER_VOCAB_FILE
+            path = Path(save_directory) / name
+            path.write_text(json.dumps(self.character_vocab), encoding="utf-8")
+            file_names = (*file_names, str(path))
+        return file_names
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_table_of": None}  # made again where it is needed
+
+
+class _CharacterRows:
+    """Character rows of a given width: a frame of symbols around the characters of a word, one added to every id."""
+
+    def __init__(self, width: int, begin: int, end: int, pad: int, boundaries: tuple[int, int], size: int):
+        if width < 3:
+            raise ValueError(f"max_characters_per_token is {width}; it must hold two boundary symbols and a character")
+        self.longest = width - 2
+        self.dtype = np.int16 if size < 2**15 else np.int32
+        self._begin, self._end, self._pad = begin, end, pad
+        self.boundaries = self._frame(np.array(boundaries), np.array([1, 1]))
+
+    def _frame(self, characters: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Rows (words, width) of the words' concatenated characters; `lengths` are at most `longest`."""
+        rows = np.full((len(lengths), self.longest + 2), self._pad, self.dtype)
+        rows[:, 0] = self._begin
+        rows[:, 1:-1][np.arange(self.longest) < lengths[:, None]] = characters
+        rows[np.arange(len(lengths)), lengths + 1] = self._end
+        rows += 1
+        return rows
+
+
+class _ByteRows(_CharacterRows):
+    """Rows of UTF-8 bytes. The cut may fall inside a character; lone surrogates leave no bytes."""
+
+    def __init__(self, width: int):
+        super().__init__(width, begin=258, end=259, pad=260, boundaries=(256, 257), size=262)
+
+    def encode(self, words: Sequence[str]) -> np.ndarray:
+        pieces = [word.encode("utf-8", "ignore")[: self.longest] for word in words]
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        return self._frame(np.frombuffer(b"".join(pieces), np.uint8), lengths)
+
+
+class _CodePointRows(_CharacterRows):
+    """
+    Rows of code points by a table of ids. `<eow>` stands in front and `<bow>` behind: they are swapped in every
+    trained model of ELMoForManyLangs.
+    """
+
+    def __init__(self, width: int, vocab: dict[str, int]):
+        for symbol in ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>"):
+            if symbol not in vocab:
+                raise ValueError(f"character_vocab has no entry {symbol!r}; it needs one beside the code points")
+        for character, number in vocab.items():
+            if not isinstance(character, str) or not isinstance(number, int) or number < 0:
+                raise ValueError(
+                    f"character_vocab maps {character!r} to {number!r}; it must map strings to ids from 0"
+                )
+        boundaries = (vocab["<bos>"], vocab["<eos>"])
+        size = max(vocab.values()) + 2
+        super().__init__(width, vocab["<eow>"], vocab["<bow>"], vocab["<pad>"], boundaries, size)
+        self._ids = np.full(0x110000, vocab["<oov>"], self.dtype)
+        for character, number in vocab.items():
+            if len(character) == 1:
+                self._ids[ord(character)] = number
+
+    def encode(self, words: Sequence[str]) -> np.ndarray:
+        pieces = [word[: self.longest] for word in words]
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        code_points = np.frombuffer("".join(pieces).encode("utf-32-le", "surrogatepass"), "<u4")
+        return self._frame(self._ids[code_points], lengths)
+
+
+def _vocabulary_rows(vocab: Sequence[str] | dict[str, int], special: list[str]) -> list[str | None]:
+    """The words in the order of their ids; None for an id that no word has."""
+    if not isinstance(vocab, dict):
+        known = set(vocab)
+        return [token for token in special if token not in known] + list(vocab)
+    missing = [token for token in special if token not in vocab]
+    if missing:
+        raise ValueError(f"vocab has no entry for the special tokens {missing}; a mapping must give their ids too")
+    rows: list[str | None] = [None] * (max(vocab.values()) + 1)
+    for word, row in vocab.items():
+        if row < 0 or rows[row] is not None:
+            raise ValueError(f"vocab maps {word!r} to {row}; ids must count from 0 and stand for one word each")
+        rows[row] = word
+    return rows
+
+
+def _backend(rows: list[str | None], unk_token: str, longest: int | None) -> Tokenizer:
+    """A Rust tokenizer that looks up whole words, in code points no longer than `longest`."""
+    last = {word: row for row, word in enumerate(rows)}
+    vocab = last
+    if len(last) < len(rows) or None in last:
+        last[None] = None
+        vocab = {word if last[word] == row else f"{word or ''}\0{row}": row for row, word in enumerate(rows)}
+    # WordPiece, not WordLevel: pipelines then know that no word is a part of another. No entry may begin with the
+    # prefix, so that no word is ever taken apart.
+    prefix = "\0"
+    while any(word.startswith(prefix) for word in vocab):
+        prefix += "\0"
+    try:
+        model = models.WordPiece(
+            vocab,
+            unk_token=unk_token,
+            continuing_subword_prefix=prefix,
+            # Rust tries every beginning of an unknown word: longer ones than any entry need no try.
+            max_input_chars_per_word=longest or max(map(len, vocab)),
+        )
+    except TypeError as error:
+        bad = next((word for word in vocab if not isinstance(word, str) or _SURROGATES.search(word)), None)
+        raise ValueError(f"vocab holds {bad!r} (id {vocab.get(bad)}), which is no Unicode text") from error
+    backend = Tokenizer(model)
+    if vocab is not last:
+        backend.decoder = decoders.Sequence(
+            [decoders.Replace(Regex(r"\x00\d+$"), ""), decoders.WordPiece(prefix=prefix, cleanup=False)]
+        )
+    return backend
+
+
+def _read_lines(path: str | Path) -> list[str]:
+    """The lines of a UTF-8 file, plain or gzip, split at line feeds only."""
+    data = Path(path).read_bytes()
+    if data.startswith(b"\x1f\x8b"):
+        data = gzip.decompress(data)
+    try:
+        lines = data.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8 ({error.reason} {data[error.start]:#04x})") from error
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _read_dic(path: str | Path) -> dict[str, int]:
+    """The entries of a .dic file of ELMoForManyLangs and their ids."""
+    entries = {}
+    for number, line in enumerate(_read_lines(path), start=1):
+        *entry, row = line.strip().split("\t")
+        if len(entry) > 1 or not row.isdecimal():
+            raise ValueError(f"{path}, line {number}: {line!r} is no entry, TAB and id")
+        entries[entry[0] if entry else "\u3000"] = int(row)
+    return entries
+
+
+def _without_surrogates(text):
+    """A text, or lists of texts, with each lone surrogate replaced by U+FFFD."""
+    if isinstance(text, str):
+        return _SURROGATES.sub("\ufffd", text)
+    if isinstance(text, (list, tuple)):
+        return type(text)(map(_without_surrogates, text))
+    return text
+
+
+def _is_batch_of_words(words) -> bool:
+    return len(words) > 0 and isinstance(words[0], (list, tuple))
+
+
+def _empty_word(sentence: int, position: int, where: str = "") -> ValueError:
+    return ValueError(f"word {position} of sentence {sentence}{where} is empty (counted from 0); leave it out")
+
+
+def _check_words(text, where: str):
+    """Raise for an empty pre-split word, which Rust would drop and so shift every later word."""
+    if text is None:
+        return
+    for number, sentence in enumerate(text if _is_batch_of_words(text) else [text]):
+        parts = sentence if _is_batch_of_words(sentence) else [sentence]
+        for second, words in enumerate(parts):
+            if "" in words:
+                raise _empty_word(number, list(words).index(""), " of the second texts" if second else where)
+
+
+def _flags(masks: Iterable[list[int]]) -> np.ndarray:
+    """Lists of 0 and 1 as one flat array of booleans."""
+    return np.frombuffer(b"".join(map(bytes, masks)), np.bool_)
+
+
+def _words_at(
+    positions: np.ndarray, lengths: list[int], encodings: list, samples: Sequence, is_split_into_words: bool
+) -> Iterator[str]:
+    """The words of the text at `positions`, counted over the tokens of all encodings."""
+    ends = np.cumsum(lengths)
+    owners = np.searchsorted(ends, positions, side="right")
+    owners, first = np.unique(owners, return_index=True)
+    for owner, places in zip(owners.tolist(), np.split(positions, first[1:]), strict=True):
+        encoding, sample = encodings[owner], samples[owner]
+        places = (places - (ends[owner] - lengths[owner])).tolist()
+        is_pair = _is_batch_of_words(sample) if is_split_into_words else not isinstance(sample, str)
+        sequences = encoding.sequence_ids if is_pair else None
+        spans = encoding.word_ids if is_split_into_words else encoding.offsets
+        for place in places:
+            text = sample[sequences[place]] if is_pair else sample
+            yield text[spans[place]] if is_split_into_words else text[slice(*spans[place])]
+
+
+def _as_tensor(array: np.ndarray, tensor_type: str | TensorType):
+    if tensor_type == TensorType.PYTORCH:
+        return torch.from_numpy(array)
+    if tensor_type == TensorType.NUMPY:
+        return array
+    return BatchEncoding({"array": array}, tensor_type=tensor_type)["array"]
+
+
+ElmoTokenizer.register_for_auto_class()
