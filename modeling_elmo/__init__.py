@@ -1,21 +1,37 @@
 """ELMo for Hugging Face transformers."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForPreTraining,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 from tokenization_elmo import ElmoTokenizer
 
 from .configuration_elmo import ElmoConfig
 from .modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoPreTrainedModel
+from .modeling_elmo_sequence_classification import ElmoForSequenceClassification
 
 AutoConfig.register("elmo", ElmoConfig)
 AutoTokenizer.register(ElmoConfig, tokenizer_class=ElmoTokenizer)
 AutoModel.register(ElmoConfig, ElmoModel)
 AutoModelForPreTraining.register(ElmoConfig, ElmoForPreTraining)
+AutoModelForSequenceClassification.register(ElmoConfig, ElmoForSequenceClassification)
 
 # Their code travels with every checkpoint, which then loads with trust_remote_code where this package is missing.
 ElmoConfig.register_for_auto_class()
 ElmoTokenizer.register_for_auto_class("AutoTokenizer")
 ElmoModel.register_for_auto_class("AutoModel")
 ElmoForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+ElmoForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
 
-__all__ = ["ElmoConfig", "ElmoForPreTraining", "ElmoModel", "ElmoPreTrainedModel", "ElmoTokenizer"]
+__all__ = [
+    "ElmoConfig",
+    "ElmoForPreTraining",
+    "ElmoForSequenceClassification",
+    "ElmoModel",
+    "ElmoPreTrainedModel",
+    "ElmoTokenizer",
+]

@@ -8,6 +8,7 @@ AUTO_MAP = {
     "AutoConfig": "configuration_elmo.ElmoConfig",
     "AutoModel": "modeling_elmo.ElmoModel",
     "AutoModelForPreTraining": "modeling_elmo.ElmoForPreTraining",
+    "AutoModelForSequenceClassification": "modeling_elmo_sequence_classification.ElmoForSequenceClassification",
 }
 
 REPRESENTATIONS = ("projection", "scalar_mix")
@@ -41,7 +42,7 @@ class ElmoConfig(PreTrainedConfig):
         token_projection (`bool`, *optional*):
             Whether token features are projected to the size of the LSTM's input. By default only where sizes differ.
         num_hidden_layers (`int`, defaults to 2):
-            LSTM layers in each direction.
+            LSTM layers in each direction. 0: token vectors without context, the baseline "without ELMo".
         cell_size (`int`, defaults to 4096):
             Memory cells in a layer and direction.
         projection_size (`int`, *optional*, defaults to 512):
@@ -71,6 +72,12 @@ class ElmoConfig(PreTrainedConfig):
             `"batch"` (statistics over the whole batch, AllenNLP) and `"batch_without_boundaries"` (bilm-tf).
         freeze_bilm (`bool`, defaults to `True`):
             Whether the task heads keep the language models as pretrained and train only what lies above them.
+        head_hidden_size (`int`, defaults to 256):
+            Cells in each direction of a task head's own LSTMs, and width of its hidden layers.
+        head_num_layers (`int`, defaults to 1):
+            LSTM layers with which a task head reads the words.
+        head_dropout (`float`, defaults to 0.5):
+            Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
         num_negative_samples (`int`, defaults to 8192):
             Words sampled for the softmax in pretraining. 0: always the exact softmax.
         tie_word_embeddings (`bool`, defaults to `False`):
@@ -115,6 +122,10 @@ class ElmoConfig(PreTrainedConfig):
     scalar_mix_norm: str | None = None
     freeze_bilm: bool = True
 
+    head_hidden_size: int = 256
+    head_num_layers: int = 1
+    head_dropout: float | int = 0.5
+
     num_negative_samples: int = 8192
     bos_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
@@ -136,17 +147,31 @@ class ElmoConfig(PreTrainedConfig):
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)!r}; it must be one of {choices}")
 
     def validate_sizes(self):
-        for key in ("vocab_size", "num_hidden_layers", "cell_size", "representation_size", "num_representations"):
+        for key in (
+            "vocab_size",
+            "cell_size",
+            "representation_size",
+            "num_representations",
+            "head_hidden_size",
+            "head_num_layers",
+        ):
             if getattr(self, key) < 1:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be at least 1")
         for key in ("cell_clip", "projection_clip", "projection_size"):
             if getattr(self, key) is not None and getattr(self, key) <= 0:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be positive, or None for none")
-        for key in ("character_embedding_size", "word_embedding_size", "num_highway_layers", "num_negative_samples"):
+        for key in (
+            "num_hidden_layers",
+            "character_embedding_size",
+            "word_embedding_size",
+            "num_highway_layers",
+            "num_negative_samples",
+        ):
             if getattr(self, key) < 0:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must not be negative")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"ElmoConfig.dropout is {self.dropout}; it must be in [0, 1)")
+        for key in ("dropout", "head_dropout"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be in [0, 1)")
 
     def validate_token_input(self):
         if not self.character_embedding_size and not self.word_embedding_size:

@@ -1,6 +1,7 @@
 """ELMo: deep contextualised word representations (Peters et al., 2018) in the API of transformers."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -238,8 +239,8 @@ class ElmoModel(ElmoPreTrainedModel):
             hidden_states = tuple(pad_tokens(layer, packing, mask) for layer in layers)
         boundaries = None
         if self.config.scalar_mix_norm == "batch_without_boundaries":
-            boundaries = self._boundaries(character_ids, input_ids)
-        representations = tuple(combine(hidden_states, mask, boundaries) for combine in self.combinations)
+            boundaries = self.boundary_mask(character_ids, input_ids)
+        representations = self.combine(hidden_states, mask, boundaries)
         if use_cache:
             last_state = batch_first(last_state, packing.order)
         return ElmoModelOutput(
@@ -248,6 +249,32 @@ class ElmoModel(ElmoPreTrainedModel):
             representations=representations if len(representations) > 1 else None,
             state=last_state if use_cache else None,
         )
+
+    def combine(
+        self, hidden_states: tuple[torch.Tensor, ...], mask: torch.Tensor, boundaries: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """The representations alone, from layers computed before.
+
+        Args:
+            hidden_states (`num_layers + 1` of `(batch, sequence, directions * P)`): zeros at masked positions.
+            mask (`(batch, sequence)`, bool): True for tokens.
+            boundaries (`(batch, sequence)`, bool): True for the marks around a sentence; only read where
+                `config.scalar_mix_norm` is `"batch_without_boundaries"`.
+
+        Returns:
+            `num_representations` of `(batch, sequence, hidden_size)`
+        """
+        if len(hidden_states) != self.config.num_hidden_layers + 1:
+            raise ValueError(
+                f"{len(hidden_states)} layers given; this model combines {self.config.num_hidden_layers + 1} "
+                "(num_hidden_layers and the token vectors)"
+            )
+        if hidden_states[0].shape != (*mask.shape, self.config.layer_size):
+            raise ValueError(
+                f"layers have shape {tuple(hidden_states[0].shape)}; this model and mask need "
+                f"{(*mask.shape, self.config.layer_size)} (batch, sequence, directions * P)"
+            )
+        return tuple(combination(hidden_states, mask, boundaries) for combination in self.combinations)
 
     def token_mask(self, character_ids, attention_mask, input_ids) -> torch.Tensor:
         """Checks the inputs against each other; True where there is a token: `(batch, sequence)`."""
@@ -349,9 +376,9 @@ class ElmoModel(ElmoPreTrainedModel):
             )
         return tuple(part.to(dtype)[order].permute(1, 2, 0, 3) for part in state)
 
-    def _boundaries(self, character_ids, input_ids) -> torch.Tensor:
+    def boundary_mask(self, character_ids: torch.Tensor | None, input_ids: torch.Tensor | None) -> torch.Tensor:
         """True where a token is a sentence's begin or end mark: `(batch, sequence)`."""
-        if character_ids is None:
+        if input_ids is not None:
             return (input_ids == self.config.bos_token_id) | (input_ids == self.config.eos_token_id)
         # Rows of the marks hold one character, which is none of a word's.
         return (character_ids[..., 1] == 257) | (character_ids[..., 1] == 258)
@@ -513,5 +540,9 @@ def mean_loss(losses: list[torch.Tensor | None]) -> torch.Tensor | None:
     losses = [loss for loss in losses if loss is not None]
     return sum(losses) / len(losses) if losses else None
 
+
+if TYPE_CHECKING:
+    # What this module names is copied beside a checkpoint: so the code of every task head travels with each of them.
+    from .modeling_elmo_sequence_classification import ElmoForSequenceClassification as ElmoForSequenceClassification
 
 __all__ = ["ElmoForPreTraining", "ElmoModel", "ElmoPreTrainedModel"]

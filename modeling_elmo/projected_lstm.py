@@ -149,6 +149,8 @@ class ElmoLSTMStack(nn.Module):
             states.append((hidden, cell))
             inputs = output + inputs if self.use_residual and index > 0 else output
             outputs.append(inputs)
+        if not states:  # no layers, no context
+            return outputs, state
         hidden, cell = (torch.stack(parts) for parts in zip(*states, strict=True))
         return outputs, (hidden, cell)
 

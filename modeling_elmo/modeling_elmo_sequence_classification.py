@@ -1,0 +1,115 @@
+"""Classification of texts and of pairs of texts."""
+
+import torch
+from torch import nn
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import can_return_tuple
+
+from .configuration_elmo import ElmoConfig
+from .task_layers import (
+    ElmoAttentionPooling,
+    ElmoLinear,
+    ElmoTaskLSTM,
+    ElmoVariationalDropout,
+    attend,
+    gather_words,
+    left_aligned,
+)
+from .task_model import ElmoTaskModel
+
+
+class ElmoForSequenceClassification(ElmoTaskModel):
+    """Classifies a text or a pair of texts, or (`config.problem_type`) gives several labels or real numbers.
+
+    Both texts are read by one BiLSTM, aligned by attention to each other, compared, composed by a second BiLSTM and
+    pooled: ESIM (Chen et al., 2017) for pairs, as in the paper's entailment model. A text alone is its own partner,
+    as in the biattentive classification network (McCann et al., 2017) of the paper's sentiment model. With
+    `config.num_representations` 2 the second representation stands beside the first BiLSTM's output (Peters et al.,
+    2018, section 3.3).
+    """
+
+    def __init__(self, config: ElmoConfig):
+        super().__init__(config)
+        size, dropout = config.head_hidden_size, config.head_dropout
+        self.num_labels = config.num_labels
+        self.encoder = ElmoTaskLSTM(config.hidden_size, size, config.head_num_layers, dropout)
+        encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
+        self.comparison = ElmoLinear(4 * encoded_size, size)
+        self.composer = ElmoTaskLSTM(size, size)
+        self.pooling = ElmoAttentionPooling(2 * size)
+        self.hidden = ElmoLinear(2 * 3 * 2 * size, size)
+        self.classifier = ElmoLinear(size, config.num_labels)
+        self.word_dropout = ElmoVariationalDropout(dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.post_init()
+        self.set_trainable()
+
+    @can_return_tuple
+    def forward(
+        self,
+        character_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        layers: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutput:
+        """Scores each row's text or pair of texts.
+
+        Args:
+            character_ids, attention_mask, input_ids, token_type_ids: as the tokenizer makes them; type 0 is the first
+                text, type 1 the second.
+            labels (`(batch,)`, or `(batch, num_labels)` for several labels or numbers, *optional*):
+                what `config.problem_type` says, which is guessed from them as everywhere in transformers.
+            layers (`(batch, sequence, num_layers + 1, directions * P)`, *optional*): instead of `character_ids`, the
+                biLM's layers computed before; then pass `input_ids` as well.
+
+        Returns:
+            `logits` `(batch, num_labels)`, with labels `loss`; the biLM's layers with `output_hidden_states`.
+        """
+        representations, words, hidden_states = self.represent(
+            character_ids, attention_mask, input_ids, token_type_ids, layers
+        )
+        pooled = self._encode_texts(representations, words, token_type_ids)
+        logits = self.classifier(self.dropout(torch.relu(self.hidden(self.dropout(pooled)))))
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=hidden_states if output_hidden_states else None
+        )
+
+    def _encode_texts(self, representations, words, token_type_ids) -> torch.Tensor:
+        """Vectors of both texts, side by side: `(batch, 12 * size)`."""
+        second = words & (token_type_ids == 1) if token_type_ids is not None else torch.zeros_like(words)
+        first = words & ~second
+        is_pair = second.any(-1, keepdim=True)
+        if not bool(is_pair.any()):
+            (encoded, mask) = self._encode(representations, words)
+            vector = self._compare(encoded, mask, encoded, mask)
+            return torch.cat([vector, vector], dim=-1)
+        a, a_mask = self._encode(representations, first)
+        # A text alone is its own partner, whatever the other rows of the batch are.
+        b, b_mask = self._encode(representations, torch.where(is_pair, second, first))
+        return torch.cat([self._compare(a, a_mask, b, b_mask), self._compare(b, b_mask, a, a_mask)], dim=-1)
+
+    def _encode(self, representations, words) -> tuple[torch.Tensor, torch.Tensor]:
+        """The words in their text: `(batch, n, encoded_size)` and their mask `(batch, n)`."""
+        index, mask = left_aligned(words)
+        inputs = [self.word_dropout(gather_words(vectors, index)) for vectors in representations]
+        encoded = self.encoder(inputs[0], mask)
+        return torch.cat([encoded, *inputs[1:]], dim=-1), mask
+
+    def _compare(self, text, text_mask, partner, partner_mask) -> torch.Tensor:
+        """The vector of a text seen beside its partner: `(batch, 6 * size)`."""
+        aligned = attend(text, partner, partner_mask)
+        features = torch.cat([text, aligned, text - aligned, text * aligned], dim=-1)
+        compared = torch.relu(self.comparison(self.word_dropout(features)))
+        return self.pooling(self.composer(self.word_dropout(compared), text_mask), text_mask)
+
+
+__all__ = ["ElmoForSequenceClassification"]

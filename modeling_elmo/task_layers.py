@@ -1,0 +1,94 @@
+"""Layers of the task heads: variational dropout, LSTMs that see no padding, attention over words."""
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from .modeling_elmo import pad_tokens
+from .projected_lstm import pack_mask
+from .token_encoder import initialize_as
+
+
+class ElmoLinear(nn.Linear):
+    """A linear layer that starts with the variance of its input."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(in_features, out_features)
+        initialize_as(self, ("normal", in_features**-0.5))
+
+
+class ElmoVariationalDropout(nn.Dropout):
+    """Dropout of the same features at every word of a text (Gal and Ghahramani, 2016): `(batch, sequence, width)`."""
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.p == 0:
+            return vectors
+        mask = super().forward(torch.ones_like(vectors[:, :1]))
+        return vectors * mask
+
+
+class ElmoTaskLSTM(nn.Module):
+    """A bidirectional LSTM that reads the words of each text and nothing else, wherever the padding stands."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, dropout: float = 0.0):
+        super().__init__()
+        self.lstm = nn.LSTM(
+            input_size, hidden_size, num_layers, bidirectional=True, dropout=dropout if num_layers > 1 else 0.0
+        )
+
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`(batch, sequence, input_size)`, `(batch, sequence)` -> `(batch, sequence, 2 * hidden_size)`, 0 where
+        masked."""
+        packing = pack_mask(mask, num_directions=1)
+        if packing.tokens.numel() == 0:
+            return vectors.new_zeros(*mask.shape, 2 * self.lstm.hidden_size)
+        words = vectors.flatten(0, 1)[packing.tokens]
+        packed, _ = self.lstm(PackedSequence(words[packing.sources[0]], torch.tensor(packing.batch_sizes)))
+        return pad_tokens(packed.data[packing.slots[0]], packing, mask)
+
+
+class ElmoAttentionPooling(nn.Module):
+    """One vector for each text: maximum, mean and self-attentive average of its words' vectors, side by side
+    (McCann et al., 2017, section 5)."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.score = ElmoLinear(size, 1)
+
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`(batch, sequence, size)`, `(batch, sequence)` -> `(batch, 3 * size)`; zeros for a text without words."""
+        mask = mask[..., None]
+        count = mask.sum(1)
+        lowest = torch.finfo(vectors.dtype).min
+        maximum = vectors.masked_fill(~mask, lowest).amax(1) * (count > 0)
+        mean = (vectors * mask).sum(1) / count.clamp(min=1)
+        shares = self.score(vectors).masked_fill(~mask, lowest).softmax(1)
+        return torch.cat([maximum, mean, (shares * vectors * mask).sum(1)], dim=-1)
+
+
+def attend(queries: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Each query's attention-weighted average of another text's words, by scaled dot products.
+
+    `(batch, n, size)`, `(batch, m, size)`, mask of the words `(batch, m)` -> `(batch, n, size)`. A text without words
+    counts as one zero vector.
+    """
+    mask = mask.clone()
+    mask[:, 0] |= ~mask.any(-1)
+    return nn.functional.scaled_dot_product_attention(queries, words, words, attn_mask=mask[:, None])
+
+
+def left_aligned(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each row's True positions stand, moved together to the left, and the mask after the move:
+    `(batch, sequence)` -> `(batch, longest)`, `(batch, longest)`. `longest` is at least 1."""
+    lengths = mask.sum(-1)
+    longest = max(int(lengths.max()), 1)
+    index = (~mask).to(torch.uint8).argsort(dim=-1, stable=True)[:, :longest]
+    return index, torch.arange(longest, device=mask.device) < lengths[:, None]
+
+
+def gather_words(vectors: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """`(batch, sequence, size)`, `(batch, n)` -> `(batch, n, size)`"""
+    return vectors.gather(1, index[..., None].expand(-1, -1, vectors.shape[-1]))
+
+
+__all__ = ["ElmoAttentionPooling", "ElmoLinear", "ElmoTaskLSTM", "ElmoVariationalDropout"]
