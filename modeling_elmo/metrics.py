@@ -1,0 +1,112 @@
+"""Measures of the field that no library gives.
+
+Coreference: MUC (Vilain et al., 1995), B-cubed (Bagga and Baldwin, 1998), CEAF-phi4 (Luo, 2005) and their average,
+as in the CoNLL-2012 shared task; and the F1 of mentions. A chain is a list of mentions, a mention anything hashable.
+Sums are over all documents before any ratio is taken.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Chains = Sequence[Sequence[Hashable]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Precision, recall and their harmonic mean, in [0, 1]; 0 where nothing is counted."""
+
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+
+class CoreferenceScorer:
+    """Adds up documents; then `muc`, `b_cubed`, `ceaf`, `mentions` and their `average` F1 are of all of them.
+
+    As in the official scorer, chains of one mention count in B-cubed, CEAF and the mentions wherever they are given.
+    """
+
+    def __init__(self):
+        # For each measure: what is right in precision, its count, what is right in recall, its count.
+        self._sums = {name: np.zeros(4) for name in ("mentions", "muc", "b_cubed", "ceaf")}
+
+    def add(self, gold: Chains, predicted: Chains):
+        """One document.
+
+        Raises:
+            ValueError: a mention stands in two chains, or twice in one.
+        """
+        gold, predicted = _as_sets(gold, "gold"), _as_sets(predicted, "predicted")
+        of_gold = {mention: number for number, chain in enumerate(gold) for mention in chain}
+        of_predicted = {mention: number for number, chain in enumerate(predicted) for mention in chain}
+        common = len(of_gold.keys() & of_predicted.keys())
+        self._sums["mentions"] += (common, len(of_predicted), common, len(of_gold))
+        self._sums["muc"] += (*_muc(predicted, of_gold), *_muc(gold, of_predicted))
+        self._sums["b_cubed"] += (*_b_cubed(predicted, gold, of_gold), *_b_cubed(gold, predicted, of_predicted))
+        similarity = _ceaf(gold, predicted)
+        self._sums["ceaf"] += (similarity, len(predicted), similarity, len(gold))
+
+    def __getattr__(self, name: str) -> Score:
+        if name not in self.__dict__.get("_sums", ()):
+            raise AttributeError(name)
+        right, found, covered, wanted = self._sums[name]
+        return Score(right / found if found else 0.0, covered / wanted if wanted else 0.0)
+
+    @property
+    def average(self) -> float:
+        """Mean F1 of MUC, B-cubed and CEAF-phi4: the CoNLL score."""
+        return (self.muc.f1 + self.b_cubed.f1 + self.ceaf.f1) / 3
+
+    def as_dict(self) -> dict[str, float]:
+        """All of it in per cent, as the field reports it."""
+        scores = {"conll_f1": 100 * self.average}
+        for name in self._sums:
+            score = getattr(self, name)
+            scores |= {f"{name}_f1": 100 * score.f1}
+            scores |= {f"{name}_precision": 100 * score.precision, f"{name}_recall": 100 * score.recall}
+        return scores
+
+
+def _as_sets(chains: Iterable[Sequence[Hashable]], which: str) -> list[set]:
+    sets = [set(chain) for chain in chains]
+    if len(set().union(*sets)) != sum(map(len, chains)):
+        raise ValueError(f"a mention stands twice in the {which} chains; each belongs to one chain")
+    return sets
+
+
+def _muc(chains: list[set], other: dict) -> tuple[int, int]:
+    """Links kept and links wanted: a chain falls into as many parts as the other side has chains for its mentions."""
+    kept = wanted = 0
+    for chain in chains:
+        parts = len({other[mention] for mention in chain if mention in other})
+        parts += sum(mention not in other for mention in chain)
+        kept += len(chain) - parts
+        wanted += len(chain) - 1
+    return kept, wanted
+
+
+def _b_cubed(chains: list[set], others: list[set], other: dict) -> tuple[float, int]:
+    """For each mention the share of its chain that the other side's chain of that mention holds too."""
+    right = sum(
+        len(chain & others[other[mention]]) / len(chain) for chain in chains for mention in chain if mention in other
+    )
+    return right, sum(map(len, chains))
+
+
+def _ceaf(gold: list[set], predicted: list[set]) -> float:
+    """Similarity of the best one-to-one alignment of chains, phi4 = 2 |G and P| / (|G| + |P|)."""
+    from scipy.optimize import linear_sum_assignment
+
+    if not gold or not predicted:
+        return 0.0
+    similarity = np.array([[2 * len(g & p) / (len(g) + len(p)) for p in predicted] for g in gold])
+    return similarity[linear_sum_assignment(similarity, maximize=True)].sum()
+
+
+__all__ = ["CoreferenceScorer", "Score"]

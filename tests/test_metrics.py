@@ -1,0 +1,67 @@
+"""Coreference measures against cases worked out by hand (the examples of the papers that define them)."""
+
+import pytest
+
+pytest.importorskip("scipy")
+
+from modeling_elmo.metrics import CoreferenceScorer
+
+
+def score(gold, predicted):
+    scorer = CoreferenceScorer()
+    scorer.add([list(chain) for chain in gold], [list(chain) for chain in predicted])
+    return scorer
+
+
+def test_all_right():
+    scorer = score(["abc", "de"], ["de", "abc"])
+    assert scorer.average == pytest.approx(1) and scorer.mentions.f1 == 1
+
+
+def test_bagga_and_baldwin_example():
+    # Chains {1..5}, {6, 7}, {8..C}; the system joins the second and third: MUC 90, B-cubed precision 76.
+    gold = ["12345", "67", "89ABC"]
+    scorer = score(gold, ["12345", "6789ABC"])
+    assert scorer.muc.precision == pytest.approx(9 / 10) and scorer.muc.recall == 1
+    assert scorer.b_cubed.precision == pytest.approx((5 + 2 * 2 / 7 + 5 * 5 / 7) / 12) and scorer.b_cubed.recall == 1
+    # Joining the two large chains instead is worse, which MUC does not see and B-cubed does.
+    worse = score(gold, ["1234589ABC", "67"])
+    assert worse.muc.precision == pytest.approx(9 / 10)
+    assert worse.b_cubed.precision == pytest.approx((2 + 10 * 5 / 10) / 12)
+
+
+def test_luo_example():
+    # The gold chains of the example above against one chain of all: CEAF aligns it with a chain of five.
+    scorer = score(["12345", "67", "89ABC"], ["123456789ABC"])
+    similarity = 2 * 5 / (5 + 12)
+    assert scorer.ceaf.precision == pytest.approx(similarity) and scorer.ceaf.recall == pytest.approx(similarity / 3)
+
+
+def test_missing_and_spurious_mentions():
+    # Gold {a b c}, {d e f g}; system {a b}, {c d}, {f g h i}.
+    scorer = score(["abc", "defg"], ["ab", "cd", "fghi"])
+    assert (scorer.muc.precision, scorer.muc.recall) == (pytest.approx(2 / 5), pytest.approx(2 / 5))
+    assert scorer.b_cubed.recall == pytest.approx((2 * 2 / 3 + 1 / 3 + 1 / 4 + 2 * 2 / 4) / 7)
+    assert scorer.b_cubed.precision == pytest.approx((2 + 2 * 1 / 2 + 2 * 2 / 4) / 8)
+    similarity = 2 * 2 / 5 + 2 * 2 / 8
+    assert scorer.ceaf.precision == pytest.approx(similarity / 3) and scorer.ceaf.recall == pytest.approx(
+        similarity / 2
+    )
+    assert (scorer.mentions.precision, scorer.mentions.recall) == (pytest.approx(6 / 8), pytest.approx(6 / 7))
+
+
+def test_documents_are_summed_before_the_ratio():
+    scorer = CoreferenceScorer()
+    scorer.add([["a", "b", "c", "d"]], [["a", "b", "c", "d"]])
+    scorer.add([["a", "b"]], [])
+    assert scorer.muc.recall == pytest.approx(3 / 4) and scorer.muc.precision == 1
+
+
+def test_nothing_is_not_an_error():
+    assert score([], []).average == 0
+    assert score(["ab"], []).b_cubed.f1 == 0
+
+
+def test_mention_in_two_chains_is_refused():
+    with pytest.raises(ValueError, match="twice in the predicted chains"):
+        score(["ab"], ["ab", "bc"])
