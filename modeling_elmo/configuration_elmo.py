@@ -80,6 +80,9 @@ class ElmoConfig(PreTrainedConfig):
             Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
         num_negative_samples (`int`, defaults to 8192):
             Words sampled for the softmax in pretraining. 0: always the exact softmax.
+        adaptive_softmax_cutoffs (`list[int]`, *optional*):
+            Makes the softmax an adaptive one (Grave et al., 2017), never sampled: rising word ids at which its
+            clusters begin.
         tie_word_embeddings (`bool`, defaults to `False`):
             Whether a word-only model shares its embedding with the softmax.
     """
@@ -127,6 +130,7 @@ class ElmoConfig(PreTrainedConfig):
     head_dropout: float | int = 0.5
 
     num_negative_samples: int = 8192
+    adaptive_softmax_cutoffs: list[int] | tuple[int, ...] | None = None
     bos_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
     unk_token_id: int | None = 2
@@ -172,6 +176,25 @@ class ElmoConfig(PreTrainedConfig):
         for key in ("dropout", "head_dropout"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be in [0, 1)")
+
+    def validate_softmax(self):
+        cutoffs = self.adaptive_softmax_cutoffs
+        if cutoffs is None:
+            return
+        if not cutoffs or any(
+            low >= high for low, high in zip([0, *cutoffs], [*cutoffs, self.vocab_size], strict=True)
+        ):
+            raise ValueError(
+                f"ElmoConfig.adaptive_softmax_cutoffs is {list(cutoffs)}; it must be rising word ids between 0 and "
+                f"vocab_size ({self.vocab_size})"
+            )
+        if self.output_size < 4 ** len(cutoffs):
+            raise ValueError(
+                f"ElmoConfig.adaptive_softmax_cutoffs has {len(cutoffs)} clusters, each 4 times narrower than the one "
+                f"before: too many for vectors of {self.output_size}"
+            )
+        if self.tie_word_embeddings:
+            raise ValueError("ElmoConfig.tie_word_embeddings does not go with adaptive_softmax_cutoffs")
 
     def validate_token_input(self):
         if not self.character_embedding_size and not self.word_embedding_size:
@@ -227,6 +250,11 @@ class ElmoConfig(PreTrainedConfig):
     def layer_size(self) -> int:
         """Width of each tensor in `hidden_states`: all directions side by side."""
         return self.num_directions * self.output_size
+
+    @property
+    def samples_softmax(self) -> bool:
+        """Whether the softmax is sampled in training."""
+        return self.adaptive_softmax_cutoffs is None and 0 < self.num_negative_samples < self.vocab_size
 
     @property
     def hidden_size(self) -> int:

@@ -12,7 +12,7 @@ from transformers.utils import ModelOutput, can_return_tuple, logging
 from .configuration_elmo import ElmoConfig
 from .layer_combination import COMBINATIONS, ElmoProjection, ElmoScalarMix
 from .projected_lstm import ElmoLSTMLayer, ElmoLSTMStack, Packing, pack_mask
-from .softmax import ElmoSoftmax
+from .softmax import ElmoAdaptiveSoftmax, ElmoSoftmax, NegativeSamples, sample_log_uniform
 from .token_encoder import ElmoTokenEncoder, distinct_rows
 
 logger = logging.get_logger(__name__)
@@ -73,7 +73,6 @@ class ElmoPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module):
-        super()._init_weights(module)
         if isinstance(module, ElmoLSTMLayer):
             # Glorot uniform, the input's and the recurrent weights being one matrix.
             _, width, gates = module.input_weight.shape
@@ -101,11 +100,23 @@ class ElmoPreTrainedModel(PreTrainedModel):
                 module.weight, "_is_hf_initialized", False
             ):
                 init.zeros_(module.weight[module.padding_idx])
+        else:
+            super()._init_weights(module)
+
+    # What trains
+
+    def freeze_bilm(self):
+        """Keeps the token encoder and the LSTMs as they are: no gradients, no dropout. The rest trains on."""
+        self.base_model.freeze_bilm()
+
+    def unfreeze_bilm(self):
+        """Lets everything train, also when the model is saved and loaded again."""
+        self.base_model.unfreeze_bilm()
 
     def set_trainable(self):
         """Marks which parameters train; called once a model is built or loaded."""
         if self.config.freeze_bilm and self.base_model is not self:
-            self.base_model.freeze_bilm()
+            self.freeze_bilm()
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
@@ -114,6 +125,36 @@ class ElmoPreTrainedModel(PreTrainedModel):
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.set_trainable()
         return loaded
+
+    # Embeddings
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Of words, in models that have these, otherwise of characters."""
+        encoder = self.base_model.token_encoder
+        if encoder.word_embeddings is not None:
+            return encoder.word_embeddings
+        return encoder.character_cnn.character_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding):
+        encoder = self.base_model.token_encoder
+        if encoder.word_embeddings is not None:
+            encoder.word_embeddings = value
+        else:
+            encoder.character_cnn.character_embeddings = value
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
+        """Changes nothing: words that are added to the tokenizer are read by their characters.
+
+        Raises:
+            ValueError: for a model with a word embedding and more words than it (and the padding token) has.
+        """
+        has_words = self.base_model.token_encoder.word_embeddings is not None
+        if has_words and new_num_tokens not in (None, self.config.vocab_size, self.config.vocab_size + 1):
+            raise ValueError(
+                f"this model has an embedding for each of its {self.config.vocab_size} words and cannot be resized to "
+                f"{new_num_tokens}: train one on the new vocabulary"
+            )
+        return self.get_input_embeddings()
 
 
 class ElmoModel(ElmoPreTrainedModel):
@@ -131,13 +172,8 @@ class ElmoModel(ElmoPreTrainedModel):
             COMBINATIONS[config.representation](config) for _ in range(config.num_representations)
         )
         self.register_buffer("word_table", None, persistent=False)
-        self.register_load_state_dict_post_hook(lambda module, _: module.drop_cached_words())
+        self.register_load_state_dict_post_hook(ElmoModel.drop_cached_words)
         self.post_init()
-
-    def get_input_embeddings(self):
-        if self.token_encoder.word_embeddings is not None:
-            return self.token_encoder.word_embeddings
-        return self.token_encoder.character_cnn.character_embeddings
 
     # What trains
 
@@ -147,13 +183,13 @@ class ElmoModel(ElmoPreTrainedModel):
         return not any(parameter.requires_grad for module in modules for parameter in module.parameters())
 
     def freeze_bilm(self):
-        """Keeps the token encoder and the LSTMs as they are: no gradients, no dropout. The combination trains on."""
+        self.config.freeze_bilm = True
         self.token_encoder.requires_grad_(False)
         self.lstm.requires_grad_(False)
         self.train(self.training)
 
     def unfreeze_bilm(self):
-        """Lets everything train."""
+        self.config.freeze_bilm = False
         self.requires_grad_(True)
         self.drop_cached_words()
         self.train(self.training)
@@ -186,7 +222,8 @@ class ElmoModel(ElmoPreTrainedModel):
         ids = torch.arange(rows.shape[0], device=self.device)
         self.word_table = self.token_encoder(rows, ids)
 
-    def drop_cached_words(self):
+    def drop_cached_words(self, *args):
+        """Forgets [`cache_words`]; also the hook that loading weights calls."""
         self.word_table = None
 
     def _apply(self, fn, recurse=True):
@@ -420,7 +457,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         super().__init__(config)
         self.elmo = ElmoModel(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.softmax = ElmoSoftmax(config)
+        self.softmax = ElmoSoftmax(config) if config.adaptive_softmax_cutoffs is None else ElmoAdaptiveSoftmax(config)
         self.post_init()
         self.set_trainable()
 
@@ -443,6 +480,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         backward_index: torch.Tensor | None = None,
         forward_labels: torch.Tensor | None = None,
         backward_labels: torch.Tensor | None = None,
+        negative_samples: NegativeSamples | None = None,
         state: State | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
@@ -460,11 +498,12 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
                 finds its word among `character_ids` `(words, characters)` and `input_ids` `(words,)`. The backward
                 stream holds reversed sentences.
             forward_labels, backward_labels (`(batch, window)`): the next word of each stream, -100 to ignore.
+            negative_samples ([`NegativeSamples`], *optional*): for the sampled softmax; drawn anew by default.
         """
         if forward_index is not None:
             indices = [forward_index] if backward_index is None else [forward_index, backward_index]
             targets = [forward_labels] if backward_labels is None else [forward_labels, backward_labels]
-            return self._score_windows(character_ids, input_ids, indices, targets, state, use_cache)
+            return self._score_windows(character_ids, input_ids, indices, targets, negative_samples, state, use_cache)
         outputs = self.elmo(
             character_ids, attention_mask, input_ids, state=state, use_cache=use_cache, output_hidden_states=True
         )
@@ -472,7 +511,9 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         labels = input_ids if labels is None else labels
         if labels is not None:
             mask = self.elmo.token_mask(character_ids, attention_mask, input_ids)
-            losses, surprisals = self._score_sentences(outputs.hidden_states[-1], mask, labels, input_ids)
+            losses, surprisals = self._score_sentences(
+                outputs.hidden_states[-1], mask, labels, input_ids, negative_samples
+            )
         return ElmoForPreTrainingOutput(
             loss=mean_loss(losses),
             forward_loss=losses[0],
@@ -483,7 +524,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
             state=outputs.state,
         )
 
-    def _score_sentences(self, hidden, mask, labels, input_ids):
+    def _score_sentences(self, hidden, mask, labels, input_ids, negative_samples):
         """Mean loss and surprisals of each direction, `None` for a missing one."""
         hidden = self.dropout(hidden)
         tokens = mask.flatten().nonzero()[:, 0]
@@ -499,13 +540,13 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
             source, target, label = (before, after, words[1:]) if direction == 0 else (after, before, words[:-1])
             scored = same_row & (label != -100)
             vectors = hidden.chunk(self.config.num_directions, dim=-1)[direction].flatten(0, 1)[source[scored]]
-            surprisal = self._word_losses(vectors, label[scored])
+            surprisal = self._word_losses(vectors, label[scored], negative_samples)
             losses[direction] = surprisal.mean() if surprisal.numel() else hidden.sum() * 0.0
             padded = surprisal.new_zeros(mask.numel()).index_copy(0, target[scored], surprisal)
             surprisals[direction] = padded.unflatten(0, mask.shape)
         return losses, surprisals
 
-    def _score_windows(self, character_ids, input_ids, indices, targets, state, use_cache):
+    def _score_windows(self, character_ids, input_ids, indices, targets, negative_samples, state, use_cache):
         """Losses of windows whose words are given once each."""
         vectors = self.elmo.token_encoder(character_ids, input_ids)
         batch, length = indices[0].shape
@@ -518,7 +559,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         hidden = self.dropout(outputs[-1])
         words = torch.stack([target.t().flatten() for target in targets])
         scored = words != -100
-        surprisal = self._word_losses(hidden[scored], words[scored])
+        surprisal = self._word_losses(hidden[scored], words[scored], negative_samples)
         losses = [part.mean() for part in surprisal.split(scored.sum(-1).tolist())]
         losses += [None] * (2 - len(losses))
         return ElmoForPreTrainingOutput(
@@ -528,12 +569,13 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
             state=batch_first(last_state, rows) if use_cache else None,
         )
 
-    def _word_losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _word_losses(self, hidden: torch.Tensor, targets: torch.Tensor, samples: NegativeSamples | None):
         """`(n, P)`, `(n,)` -> `(n,)`: sampled in training, exact in evaluation."""
-        num_samples = self.config.num_negative_samples
-        if self.training and 0 < num_samples < self.config.vocab_size:
-            return self.softmax.sampled_loss(hidden, targets, num_samples)
-        return self.softmax.exact_loss(hidden, targets)
+        if not (self.training and self.config.samples_softmax):
+            return self.softmax.exact_loss(hidden, targets)
+        if samples is None:
+            samples = sample_log_uniform(self.config.vocab_size, self.config.num_negative_samples)
+        return self.softmax.sampled_loss(hidden, targets, samples.to(hidden.device))
 
 
 def mean_loss(losses: list[torch.Tensor | None]) -> torch.Tensor | None:

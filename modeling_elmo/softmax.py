@@ -1,6 +1,8 @@
-"""The softmax over words that both language models share: exact for evaluation, sampled for training."""
+"""The softmax over words that both language models share: exact, sampled for training, or adaptive."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -8,15 +10,40 @@ from torch.utils.checkpoint import checkpoint
 
 from .configuration_elmo import ElmoConfig
 
-# Logits computed at once (64 MB in fp32); bounds the memory of the exact softmax whatever the vocabulary.
+# Logits computed at once (64 MB in fp32), and kept for the backward pass at most (256 MB): beyond that they are
+# computed again there. So memory is bounded whatever the vocabulary.
 LOGITS_PER_CHUNK = 2**24
+LOGITS_KEPT = 2**26
+# Words that the adaptive softmax works on at once; most of them need the short head of the vocabulary only.
+ADAPTIVE_CHUNK = 1024
+
+
+class NegativeSamples(NamedTuple):
+    """Words that a sampled softmax tells the targets from.
+
+    Attributes:
+        ids (`(samples,)`): distinct word ids, rising.
+        num_draws (`int`): log-uniform draws that it took to find them.
+    """
+
+    ids: torch.Tensor
+    num_draws: int
+
+    def to(self, device: torch.device | str) -> "NegativeSamples":
+        return NegativeSamples(self.ids.to(device, non_blocking=True), self.num_draws)
 
 
 class ElmoSoftmax(nn.Module):
-    """Word scores `h W^T + b` over the vocabulary, in order of falling frequency."""
+    """Word scores `h W^T + b` over the vocabulary, in order of falling frequency.
+
+    Attributes:
+        sparse (`bool`): whether the sampled loss gives sparse gradients, of the rows of targets and samples only, so
+            that a step costs the same whatever the vocabulary. As of `nn.Embedding`, few optimizers take them.
+    """
 
     def __init__(self, config: ElmoConfig):
         super().__init__()
+        self.sparse = False
         self.weight = nn.Parameter(torch.empty(config.vocab_size, config.output_size))
         self.bias = nn.Parameter(torch.empty(config.vocab_size))
         self.initial_weight, self.initial_bias = ("normal", config.output_size**-0.5), 0.0
@@ -27,28 +54,87 @@ class ElmoSoftmax(nn.Module):
 
     def exact_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`-log p(target)` under the full softmax: `(n, P)`, `(n,)` -> `(n,)` in nats, fp32."""
-        size = max(1, LOGITS_PER_CHUNK // self.weight.shape[0])
-        losses = [
-            checkpoint(self._chunk_loss, *chunk, use_reentrant=False)
-            for chunk in zip(hidden.split(size), targets.split(size), strict=True)
-        ]
-        return torch.cat(losses) if losses else hidden.new_zeros(0)
 
-    def _chunk_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return nn.functional.cross_entropy(self(hidden).float(), targets, reduction="none")
+        def loss(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return nn.functional.cross_entropy(self(hidden).float(), targets, reduction="none")
 
-    def sampled_loss(self, hidden: torch.Tensor, targets: torch.Tensor, num_samples: int) -> torch.Tensor:
-        """Sampled softmax (Jean et al., 2015) against words drawn without replacement: as `exact_loss`.
+        return in_chunks(loss, self.weight.shape[0], hidden, targets)
 
-        Logits are corrected by the logarithm of the expected counts; drawn words that are the target are left out.
+    def sampled_loss(self, hidden: torch.Tensor, targets: torch.Tensor, samples: NegativeSamples) -> torch.Tensor:
+        """Sampled softmax (Jean et al., 2015) of the target against drawn words: as `exact_loss`.
+
+        Logits are corrected by the logarithm of the expected counts, and a drawn word that is the target is left out.
         """
-        samples, num_draws = sample_log_uniform(self.weight.shape[0], num_samples, hidden.device)
-        true_logits = (hidden * self.weight[targets]).sum(-1) + self.bias[targets]
-        true_logits = true_logits.float() - log_expected_count(targets, self.weight.shape[0], num_draws)
-        logits = nn.functional.linear(hidden, self.weight[samples], self.bias[samples]).float()
-        logits = logits - log_expected_count(samples, self.weight.shape[0], num_draws)
-        logits = logits.masked_fill(targets[:, None] == samples, -math.inf)
-        return torch.logsumexp(torch.cat([true_logits[:, None], logits], dim=1), dim=1) - true_logits
+        vocab_size = self.weight.shape[0]
+        rows, places = torch.unique(torch.cat([targets, samples.ids]), return_inverse=True)
+        weight, bias = self._rows(self.weight, rows), self._rows(self.bias, rows)
+        bias = bias - log_expected_count(rows, vocab_size, samples.num_draws)
+        own, drawn = places.split([targets.shape[0], samples.ids.shape[0]])
+        drawn_weight, drawn_bias = nn.functional.embedding(drawn, weight), bias[drawn]
+        # Where among the drawn words the target stands, or would stand.
+        nearest = torch.searchsorted(samples.ids, targets).clamp(max=samples.ids.shape[0] - 1)
+        is_drawn = samples.ids[nearest] == targets
+
+        def loss(hidden, own, nearest, is_drawn):
+            own_logit = (hidden * nn.functional.embedding(own, weight)).sum(-1).float() + bias[own]
+            logits = nn.functional.linear(hidden, drawn_weight, drawn_bias.to(hidden.dtype)).float()
+            logits.scatter_add_(1, nearest[:, None], torch.where(is_drawn, -math.inf, 0.0)[:, None])
+            return torch.logaddexp(torch.logsumexp(logits, dim=1), own_logit) - own_logit
+
+        return in_chunks(loss, samples.ids.shape[0], hidden, own, nearest, is_drawn)
+
+    def _rows(self, matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return RowsOf.apply(matrix, rows) if self.sparse else matrix[rows]
+
+
+class ElmoAdaptiveSoftmax(nn.Module):
+    """Adaptive softmax (Grave et al., 2017): frequent words in a head, rarer ones in clusters of narrower vectors."""
+
+    def __init__(self, config: ElmoConfig):
+        super().__init__()
+        self.clusters = nn.AdaptiveLogSoftmaxWithLoss(
+            config.output_size, config.vocab_size, list(config.adaptive_softmax_cutoffs), head_bias=True
+        )
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logarithms of probabilities, which are logits too: (..., P) -> (..., vocab_size)."""
+        return self.clusters.log_prob(hidden.flatten(0, -2)).unflatten(0, hidden.shape[:-1])
+
+    def exact_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """`-log p(target)`: `(n, P)`, `(n,)` -> `(n,)` in nats, fp32."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.to(self.clusters.head.weight.dtype)
+            chunks = zip(hidden.split(ADAPTIVE_CHUNK), targets.split(ADAPTIVE_CHUNK), strict=True)
+            losses = [-self.clusters(*chunk).output.float() for chunk in chunks if chunk[1].numel()]
+        return torch.cat(losses) if losses else hidden.new_zeros(0, dtype=torch.float32)
+
+
+def in_chunks(loss: Callable[..., torch.Tensor], num_columns: int, *rows: torch.Tensor) -> torch.Tensor:
+    """`loss(*rows)` of tensors that share their first dimension; it makes `num_columns` logits for each row."""
+    num_rows = rows[0].shape[0]
+    kept = LOGITS_KEPT if torch.is_grad_enabled() else LOGITS_PER_CHUNK
+    if num_rows * num_columns <= kept:
+        return loss(*rows)
+    size = max(1, LOGITS_PER_CHUNK // num_columns)
+    chunks = zip(*(row.split(size) for row in rows), strict=True)
+    return torch.cat([checkpoint(loss, *chunk, use_reentrant=False) for chunk in chunks])
+
+
+class RowsOf(torch.autograd.Function):
+    """`matrix[rows]` for distinct, rising rows, with a sparse gradient of just these rows."""
+
+    @staticmethod
+    def forward(ctx, matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(rows)
+        ctx.shape = matrix.shape
+        return matrix.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        return torch.sparse_coo_tensor(
+            rows[None], gradient, ctx.shape, is_coalesced=True, check_invariants=False
+        ), None
 
 
 def log_uniform_probability(ids: torch.Tensor, vocab_size: int) -> torch.Tensor:
@@ -62,22 +148,22 @@ def log_expected_count(ids: torch.Tensor, vocab_size: int, num_draws: int) -> to
     return (-torch.expm1(num_draws * torch.log1p(-log_uniform_probability(ids, vocab_size)))).log().float()
 
 
-def sample_log_uniform(vocab_size: int, num_samples: int, device: torch.device) -> tuple[torch.Tensor, int]:
-    """Draws until there are `num_samples` distinct ids; returns them and the number of draws that it took."""
-    if num_samples >= vocab_size:
-        raise ValueError(f"cannot draw {num_samples} distinct words out of a vocabulary of {vocab_size}")
-    drawn = torch.empty(0, dtype=torch.int64, device=device)
+def sample_log_uniform(vocab_size: int, num_samples: int, generator: torch.Generator | None = None) -> NegativeSamples:
+    """Draws word ids, on the CPU, until `num_samples` distinct ones are found."""
+    if not 0 < num_samples < vocab_size:
+        raise ValueError(f"cannot draw {num_samples} distinct words as negatives out of a vocabulary of {vocab_size}")
+    drawn = torch.empty(0, dtype=torch.int64)
     while True:
-        uniform = torch.rand(2 * num_samples, device=device, dtype=torch.float64)
+        uniform = torch.rand(2 * num_samples, dtype=torch.float64, generator=generator)
         ids = (uniform * math.log(vocab_size + 1)).exp().long() - 1
         drawn = torch.cat([drawn, ids.clamp(max=vocab_size - 1)])
         distinct, inverse = torch.unique(drawn, return_inverse=True)
         if distinct.numel() < num_samples:
             continue
-        positions = torch.arange(drawn.numel(), device=device)
+        positions = torch.arange(drawn.numel())
         first = torch.full_like(distinct, drawn.numel()).scatter_reduce_(0, inverse, positions, "amin")
-        first = first.sort().values[:num_samples]
-        return drawn[first], int(first[-1]) + 1
+        earliest = first.sort().values[:num_samples]
+        return NegativeSamples(drawn[earliest].sort().values, int(earliest[-1]) + 1)
 
 
-__all__ = ["ElmoSoftmax"]
+__all__ = ["ElmoAdaptiveSoftmax", "ElmoSoftmax", "NegativeSamples"]
