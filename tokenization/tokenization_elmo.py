@@ -343,57 +343,69 @@ class ElmoTokenizer(TokenizersBackend):
         is_split_into_words: bool = False,
         split_special_tokens: bool | None = None,
         return_tensors: str | TensorType | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
         **kwargs,
     ) -> BatchEncoding:
         """The library's encoding with `character_ids` added; arguments and result as there."""
+        is_batch = isinstance(text, (list, tuple)) and not (is_split_into_words and not _is_nested(text))
+        texts = text if is_batch else [text]
+        pairs = text_pair if is_batch or not text_pair else [text_pair]
+        _check_texts(texts, pairs, is_split_into_words)
         if split_special_tokens is None:
             split_special_tokens = self.split_special_tokens
-        if is_split_into_words:
-            split_special_tokens = True
-            _check_words(text, "")
-            _check_words(text_pair, " of the second texts")
+        split_special_tokens |= is_split_into_words
+        if return_token_type_ids is None:
+            return_token_type_ids = "token_type_ids" in self.model_input_names
+        if return_attention_mask is None:
+            return_attention_mask = "attention_mask" in self.model_input_names
+
+        lists_wanted = return_tensors is None
+        view = self._view(is_split_into_words, split_special_tokens)
         options = {
             "is_split_into_words": is_split_into_words,
             "split_special_tokens": split_special_tokens,
-            "return_tensors": return_tensors,
+            "return_token_type_ids": return_token_type_ids and lists_wanted,
+            "return_attention_mask": return_attention_mask and lists_wanted,
+            "return_overflowing_tokens": return_overflowing_tokens,
             **kwargs,
         }
-        view = self._view(is_split_into_words, split_special_tokens)
         try:
-            batch = TokenizersBackend._encode_plus(view, text, text_pair, **options)
+            batch = TokenizersBackend._encode_plus(view, texts, pairs, **options)
         except TypeError:
             # Rust takes no lone surrogates. One for one, so that offsets and word numbers stay true.
-            replaced = _without_surrogates(text), _without_surrogates(text_pair)
-            if replaced == (text, text_pair):
+            replaced = _without_surrogates(texts), _without_surrogates(pairs)
+            if replaced == (texts, pairs):
                 raise
             batch = TokenizersBackend._encode_plus(view, *replaced, **options)
-        if batch.encodings is None:
+        encodings = batch.encodings
+        if encodings is None:
             raise NotImplementedError("character_ids need the offsets, which sanitize_control_tokens=True leaves out")
 
-        batched = isinstance(text, (list, tuple)) and not (is_split_into_words and not _is_batch_of_words(text))
-        if batched:
-            samples = list(zip(text, text_pair, strict=True)) if text_pair is not None else text
-        else:
-            samples = [(text, text_pair)] if text_pair else [text]
-        overflow = batch.get("overflow_to_sample_mapping")
-        if overflow is not None:
-            samples = [samples[int(sample)] for sample in overflow]
+        samples = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        if return_overflowing_tokens:
+            samples = [samples[number] for number in batch["overflow_to_sample_mapping"]]
+        ids, rows = self._look_up(encodings, samples, is_split_into_words, split_special_tokens)
+        lengths = [len(encoding) for encoding in encodings]
+        if lists_wanted:
+            batch["input_ids"] = [part.tolist() for part in _parts(ids, lengths)]
+            batch["character_ids"] = [part.tolist() for part in _parts(rows, lengths)]
+            if is_batch or return_overflowing_tokens:
+                return batch
+            first = {key: value[0] if isinstance(value[0], list) else value for key, value in batch.items()}
+            return BatchEncoding(first, encodings)
 
-        ids, rows = self._look_up(batch.encodings, samples, is_split_into_words, split_special_tokens)
-        lengths = [len(encoding) for encoding in batch.encodings]
-        if return_tensors is not None:
-            shape = (len(lengths), lengths[0], self.max_characters_per_token)
-            batch["character_ids"] = _as_tensor(rows.reshape(shape), return_tensors)
-            if ids is not None:
-                batch["input_ids"] = _as_tensor(ids.reshape(shape[:2]), return_tensors)
-        else:
-            ends = np.cumsum(lengths)[:-1]
-            unbatched = not batched and overflow is None
-            for name, flat in (("character_ids", rows), ("input_ids", ids)):
-                if flat is not None:
-                    parts = [part.tolist() for part in np.split(flat, ends)]
-                    batch[name] = parts[0] if unbatched else parts
-        return batch
+        # Straight from arrays: the library's way over nested lists takes longer than all the rest.
+        arrays = {"input_ids": ids, "character_ids": rows}
+        if return_token_type_ids:
+            arrays["token_type_ids"] = _flatten(encoding.type_ids for encoding in encodings)
+        if return_attention_mask:
+            arrays["attention_mask"] = _flatten(encoding.attention_mask for encoding in encodings)
+        tensors = {key: _as_tensor(array, lengths, return_tensors) for key, array in arrays.items()}
+        others = BatchEncoding({key: value for key, value in batch.items() if key not in arrays})
+        others.convert_to_tensors(return_tensors)
+        return BatchEncoding({**tensors, **others}, encodings)
 
     def _view(self, is_split_into_words: bool, split_special_tokens: bool) -> "ElmoTokenizer":
         """
@@ -416,18 +428,13 @@ class ElmoTokenizer(TokenizersBackend):
 
     def _look_up(
         self, encodings: list, samples: Sequence, is_split_into_words: bool, split_special_tokens: bool
-    ) -> tuple[np.ndarray | None, np.ndarray]:
-        """
-        The character rows (tokens of all encodings, `max_characters_per_token`), and the word ids where they are
-        other than Rust's (else None).
-        """
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The ids (tokens of all encodings,) and the character rows (tokens, `max_characters_per_token`)."""
         lengths = [len(encoding) for encoding in encodings]
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64, sum(lengths))
-        table = self.character_table
-        rows = table[ids]
-        attended = _flags(encoding.attention_mask for encoding in encodings)
-        if not attended.all():
-            rows[~attended] = 0
+        rows = self.character_table[ids]
+        padding = _flatten(encoding.attention_mask for encoding in encodings) == 0
+        rows[padding] = 0
 
         # Tokens of the text whose id does not tell their characters.
         unknown_id = self._tokenizer.token_to_id(self._tokenizer.model.unk_token)
@@ -437,18 +444,15 @@ class ElmoTokenizer(TokenizersBackend):
             nameless |= {self.pad_token_id} - boundaries if is_split_into_words else {self.pad_token_id, *boundaries}
         unknown = np.isin(ids, [token for token in nameless if token is not None])
         if unknown.any():
-            unknown &= ~_flags(encoding.special_tokens_mask for encoding in encodings)
+            unknown &= _flatten(encoding.special_tokens_mask for encoding in encodings) == 0
         if not unknown.any():
-            return None, rows
+            return ids, rows
         positions = np.flatnonzero(unknown)
         numbers: dict[str, int] = {}
         words = _words_at(positions, lengths, encodings, samples, is_split_into_words)
         inverse = [numbers.setdefault(word, len(numbers)) for word in words]
         rows[positions] = self._characters.encode(list(numbers))[inverse]
-        found = self._ids_of_unknown(list(numbers), unknown_id, is_split_into_words)[inverse]
-        if (found == ids[positions]).all():
-            return None, rows
-        ids[positions] = found
+        ids[positions] = self._ids_of_unknown(list(numbers), unknown_id, is_split_into_words)[inverse]
         return ids, rows
 
     def _ids_of_unknown(self, words: list[str], unknown_id: int, is_split_into_words: bool) -> np.ndarray:
@@ -523,8 +527,9 @@ class ElmoTokenizer(TokenizersBackend):
             lists = [example.tolist() for example in examples]
             batch["character_ids"] = lists if is_batch else lists[0]
         else:
-            stacked = np.stack(examples) if is_batch else examples[0]
-            batch["character_ids"] = _as_tensor(stacked, return_tensors or ("pt" if torch.is_tensor(ids) else "np"))
+            tensor_type = return_tensors or ("pt" if torch.is_tensor(ids) else "np")
+            tensor = _as_tensor(np.concatenate(examples), [len(example) for example in examples], tensor_type)
+            batch["character_ids"] = tensor if is_batch else tensor[0]
         return batch
 
     def _as_rows(self, example) -> np.ndarray:
@@ -701,7 +706,7 @@ def _without_surrogates(text):
     return text
 
 
-def _is_batch_of_words(words) -> bool:
+def _is_nested(words) -> bool:
     return len(words) > 0 and isinstance(words[0], (list, tuple))
 
 
@@ -709,20 +714,28 @@ def _empty_word(sentence: int, position: int, where: str = "") -> ValueError:
     return ValueError(f"word {position} of sentence {sentence}{where} is empty (counted from 0); leave it out")
 
 
-def _check_words(text, where: str):
-    """Raise for an empty pre-split word, which Rust would drop and so shift every later word."""
-    if text is None:
+def _check_texts(texts: Sequence, pairs: Sequence | None, is_split_into_words: bool):
+    """Raise for what Rust would take in silence, or refuse without saying where it is."""
+    if len(texts) == 0:
+        raise ValueError("the batch is empty: there is no text to encode")
+    if not is_split_into_words:
         return
-    for number, sentence in enumerate(text if _is_batch_of_words(text) else [text]):
-        parts = sentence if _is_batch_of_words(sentence) else [sentence]
-        for second, words in enumerate(parts):
-            if "" in words:
-                raise _empty_word(number, list(words).index(""), " of the second texts" if second else where)
+    for where, sentences in (("", texts), (" of the second texts", pairs or [])):
+        for number, sentence in enumerate(sentences):
+            if isinstance(sentence, str):
+                raise ValueError(f"is_split_into_words=True needs lists of words; sentence {number} is {sentence!r}")
+            for words in sentence if _is_nested(sentence) else [sentence]:
+                if "" in words:  # Rust would drop it, and so shift every later word
+                    raise _empty_word(number, list(words).index(""), where)
 
 
-def _flags(masks: Iterable[list[int]]) -> np.ndarray:
-    """Lists of 0 and 1 as one flat array of booleans."""
-    return np.frombuffer(b"".join(map(bytes, masks)), np.bool_)
+def _flatten(masks: Iterable[list[int]]) -> np.ndarray:
+    """Lists of small numbers as one flat array."""
+    return np.frombuffer(b"".join(map(bytes, masks)), np.uint8).astype(np.int64)
+
+
+def _parts(array: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
+    return np.split(array, np.cumsum(lengths)[:-1])
 
 
 def _words_at(
@@ -735,7 +748,7 @@ def _words_at(
     for owner, places in zip(owners.tolist(), np.split(positions, first[1:]), strict=True):
         encoding, sample = encodings[owner], samples[owner]
         places = (places - (ends[owner] - lengths[owner])).tolist()
-        is_pair = _is_batch_of_words(sample) if is_split_into_words else not isinstance(sample, str)
+        is_pair = _is_nested(sample) if is_split_into_words else not isinstance(sample, str)
         sequences = encoding.sequence_ids if is_pair else None
         spans = encoding.word_ids if is_split_into_words else encoding.offsets
         for place in places:
@@ -743,7 +756,19 @@ def _words_at(
             yield text[spans[place]] if is_split_into_words else text[slice(*spans[place])]
 
 
-def _as_tensor(array: np.ndarray, tensor_type: str | TensorType):
+def _as_tensor(array: np.ndarray, lengths: list[int], tensor_type: str | TensorType):
+    """The tokens of all sentences, (tokens, ...), as a tensor (sentences, tokens of each, ...)."""
+    if len(set(lengths)) == 1:
+        array = array.reshape(len(lengths), lengths[0], *array.shape[1:])
+    elif tensor_type == TensorType.NUMPY:
+        parts = _parts(array, lengths)
+        array = np.empty(len(parts), object)
+        array[:] = parts
+    else:
+        raise ValueError(
+            f"the sentences have different lengths, {min(lengths)} to {max(lengths)} tokens: padding=True (and "
+            "truncation=True with max_length) makes one tensor of them"
+        )
     if tensor_type == TensorType.PYTORCH:
         return torch.from_numpy(array)
     if tensor_type == TensorType.NUMPY:
