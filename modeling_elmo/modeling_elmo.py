@@ -264,8 +264,11 @@ class ElmoModel(ElmoPreTrainedModel):
         """
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
+        is_frozen = self.is_bilm_frozen
+        if not is_frozen:
+            self.drop_cached_words()
         mask = self.token_mask(character_ids, attention_mask, input_ids)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_bilm_frozen):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
             packing = pack_mask(mask, self.config.num_directions)
             vectors = self._token_vectors(character_ids, input_ids, packing.tokens)
             outputs, last_state = self.lstm(
@@ -385,7 +388,7 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def _cached_vectors(self, rows: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor:
         """Known words from the table, others from their characters."""
-        known = (ids < self.word_table.shape[0]) & (ids != self.config.unk_token_id)
+        known = (ids >= 0) & (ids < self.word_table.shape[0]) & (ids != self.config.unk_token_id)
         if rows is None and not bool(known.all()):
             unknown = ids[~known].unique().tolist()
             raise ValueError(
@@ -425,7 +428,10 @@ def check_range(name: str, ids: torch.Tensor, size: int, key: str):
     if ids.numel():
         low, high = (int(bound) for bound in ids.aminmax())
         if low < 0 or high >= size:
-            raise ValueError(f"{name} has values from {low} to {high}; config.{key} is {size}")
+            raise ValueError(
+                f"{name} has values from {low} to {high}, but config.{key} is {size}: values must be from 0 to "
+                f"{size - 1}. Use the tokenizer that was saved with this model"
+            )
 
 
 def unpack(packed: torch.Tensor, packing: Packing) -> torch.Tensor:
@@ -458,11 +464,13 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         self.elmo = ElmoModel(config)
         self.dropout = nn.Dropout(config.dropout)
         self.softmax = ElmoSoftmax(config) if config.adaptive_softmax_cutoffs is None else ElmoAdaptiveSoftmax(config)
+        if self.elmo.token_encoder.word_embeddings is None:
+            self._tied_weights_keys = {}
         self.post_init()
         self.set_trainable()
 
-    def get_output_embeddings(self):
-        return self.softmax
+    def get_output_embeddings(self) -> nn.Linear | None:
+        return self.softmax if isinstance(self.softmax, ElmoSoftmax) else None
 
     def set_trainable(self):
         # The combination belongs to what comes after pretraining; it is saved with the rest, as it starts.
@@ -504,6 +512,8 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
             indices = [forward_index] if backward_index is None else [forward_index, backward_index]
             targets = [forward_labels] if backward_labels is None else [forward_labels, backward_labels]
             return self._score_windows(character_ids, input_ids, indices, targets, negative_samples, state, use_cache)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         outputs = self.elmo(
             character_ids, attention_mask, input_ids, state=state, use_cache=use_cache, output_hidden_states=True
         )
@@ -511,6 +521,11 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         labels = input_ids if labels is None else labels
         if labels is not None:
             mask = self.elmo.token_mask(character_ids, attention_mask, input_ids)
+            if labels.shape != mask.shape:
+                raise ValueError(
+                    f"labels has shape {tuple(labels.shape)}, but the tokens have (batch, sequence) = "
+                    f"{tuple(mask.shape)}"
+                )
             losses, surprisals = self._score_sentences(
                 outputs.hidden_states[-1], mask, labels, input_ids, negative_samples
             )
@@ -539,6 +554,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         for direction in range(self.config.num_directions):
             source, target, label = (before, after, words[1:]) if direction == 0 else (after, before, words[:-1])
             scored = same_row & (label != -100)
+            check_range("labels", label[scored], self.config.vocab_size, "vocab_size")
             vectors = hidden.chunk(self.config.num_directions, dim=-1)[direction].flatten(0, 1)[source[scored]]
             surprisal = self._word_losses(vectors, label[scored], negative_samples)
             losses[direction] = surprisal.mean() if surprisal.numel() else hidden.sum() * 0.0
@@ -585,6 +601,7 @@ def mean_loss(losses: list[torch.Tensor | None]) -> torch.Tensor | None:
 
 if TYPE_CHECKING:
     # What this module names is copied beside a checkpoint: so the code of every task head travels with each of them.
+    from .modeling_elmo_coreference import ElmoForCoreferenceResolution as ElmoForCoreferenceResolution
     from .modeling_elmo_sequence_classification import ElmoForSequenceClassification as ElmoForSequenceClassification
 
 __all__ = ["ElmoForPreTraining", "ElmoModel", "ElmoPreTrainedModel"]

@@ -33,8 +33,8 @@ class NegativeSamples(NamedTuple):
         return NegativeSamples(self.ids.to(device, non_blocking=True), self.num_draws)
 
 
-class ElmoSoftmax(nn.Module):
-    """Word scores `h W^T + b` over the vocabulary, in order of falling frequency.
+class ElmoSoftmax(nn.Linear):
+    """Word scores `h W^T + b` over the vocabulary, in order of falling frequency: (..., P) -> (..., vocab_size).
 
     Attributes:
         sparse (`bool`): whether the sampled loss gives sparse gradients, of the rows of targets and samples only, so
@@ -42,15 +42,9 @@ class ElmoSoftmax(nn.Module):
     """
 
     def __init__(self, config: ElmoConfig):
-        super().__init__()
+        super().__init__(config.output_size, config.vocab_size)
         self.sparse = False
-        self.weight = nn.Parameter(torch.empty(config.vocab_size, config.output_size))
-        self.bias = nn.Parameter(torch.empty(config.vocab_size))
         self.initial_weight, self.initial_bias = ("normal", config.output_size**-0.5), 0.0
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits: (..., P) -> (..., vocab_size)."""
-        return nn.functional.linear(hidden, self.weight, self.bias)
 
     def exact_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`-log p(target)` under the full softmax: `(n, P)`, `(n,)` -> `(n,)` in nats, fp32."""

@@ -35,7 +35,7 @@ class ElmoHighway(nn.Module):
 
 
 class ElmoCharacterCNN(GradientCheckpointingLayer):
-    """Character rows (words, characters) -> features (words, F)."""
+    """Embedded characters (words, d, positions) -> features (words, F)."""
 
     def __init__(self, config: ElmoConfig):
         super().__init__()
@@ -54,13 +54,17 @@ class ElmoCharacterCNN(GradientCheckpointingLayer):
             ElmoHighway(config.character_feature_size) for _ in range(config.num_highway_layers)
         )
 
-    def forward(self, character_ids: torch.Tensor) -> torch.Tensor:
+    def embed(self, character_ids: torch.Tensor) -> torch.Tensor:
+        """Character rows (words, characters) -> (words, d, positions). Apart from `forward`, whose input thus has a
+        gradient, as reentrant checkpointing needs."""
         # Beyond the longest word and the widest filter all windows of all words see padding only and are equal, so
         # that the maximum needs just one of them.
         longest = int(padded_from(character_ids).max())
         widest = max(convolution.kernel_size[0] for convolution in self.convolutions)
         character_ids = character_ids[:, : longest + widest]
-        embedded = self.character_embeddings(character_ids.to(torch.int32)).transpose(1, 2)
+        return self.character_embeddings(character_ids.to(torch.int32)).transpose(1, 2)
+
+    def forward(self, embedded: torch.Tensor) -> torch.Tensor:
         features = torch.cat([convolution(embedded).amax(-1) for convolution in self.convolutions], dim=-1)
         features = self.activation(features)
         for highway in self.highways:
@@ -107,7 +111,7 @@ class ElmoTokenEncoder(nn.Module):
         return vectors[order.argsort()]
 
     def _encode(self, character_ids: torch.Tensor, input_ids: torch.Tensor | None) -> torch.Tensor:
-        features = self.character_cnn(character_ids)
+        features = self.character_cnn(self.character_cnn.embed(character_ids))
         if self.word_embeddings is not None:
             features = torch.cat([self.word_embeddings(input_ids), features], dim=-1)
         return self._project(features)

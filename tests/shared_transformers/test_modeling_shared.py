@@ -13,6 +13,8 @@ configuration = pytest.importorskip("transformers_tests.test_configuration_commo
 training = pytest.importorskip("transformers_tests.test_training_mixin", reason=REASON)
 
 CHARACTERS = 8
+# The shared tests know models without a loss by name.
+modeling.MODEL_MAPPING_NAMES = {**modeling.MODEL_MAPPING_NAMES, "elmo": "ElmoModel"}
 
 
 def character_rows(input_ids: torch.Tensor) -> torch.Tensor:
@@ -30,19 +32,20 @@ class ElmoModelTester:
     def __init__(self, parent):
         self.parent = parent
 
-    def get_config(self) -> ElmoConfig:
-        return ElmoConfig(
-            vocab_size=self.vocab_size,
-            max_characters_per_token=CHARACTERS,
-            character_embedding_size=4,
-            filters=[[1, 4], [2, 6]],
-            num_highway_layers=1,
-            num_hidden_layers=self.num_hidden_layers,
-            cell_size=self.cell_size,
-            projection_size=self.projection_size,
-            representation_size=self.hidden_size,
-            num_negative_samples=8,
-        )
+    def get_config(self, **options) -> ElmoConfig:
+        sizes = {
+            "vocab_size": self.vocab_size,
+            "max_characters_per_token": CHARACTERS,
+            "character_embedding_size": 4,
+            "filters": [[1, 4], [2, 6]],
+            "num_highway_layers": 1,
+            "num_hidden_layers": self.num_hidden_layers,
+            "cell_size": self.cell_size,
+            "projection_size": self.projection_size,
+            "representation_size": self.hidden_size,
+            "num_negative_samples": 8,
+        }
+        return ElmoConfig(**{**sizes, **options})
 
     def prepare_config_and_inputs_for_common(self):
         input_ids = torch.randint(3, self.vocab_size, (self.batch_size, self.seq_length))
@@ -68,3 +71,21 @@ class ElmoModelTest(modeling.ModelTesterMixin, unittest.TestCase):
         configuration.ConfigTester(
             self, config_class=ElmoConfig, common_properties=["hidden_size", "num_hidden_layers"]
         ).run_common_tests()
+
+
+class ElmoOverfittingTester(ElmoModelTester):
+    """Large enough to learn one batch by heart."""
+
+    def get_config(self) -> ElmoConfig:
+        return super().get_config(
+            filters=[[1, 32], [2, 32]], cell_size=64, projection_size=32, dropout=0.0, num_negative_samples=0
+        )
+
+
+class ElmoTrainingTest(training.TrainingTesterMixin, unittest.TestCase):
+    model_tester = ElmoOverfittingTester(None)
+    training_overfit_seq_length = 32
+
+    def _create_text_training_batch(self, batch_size: int, seq_length: int, vocab_size: int):
+        batch = super()._create_text_training_batch(batch_size, seq_length, vocab_size)
+        return {**batch, "character_ids": character_rows(batch["input_ids"])}
