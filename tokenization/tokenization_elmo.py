@@ -13,7 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from transformers.utils import PaddingStrategy, TensorType, to_numpy
 __all__ = ["ElmoTokenizer"]
 
 CHARACTER_VOCAB_FILE = "character_vocab.json"
+_CHARACTER_SYMBOLS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
 
 # A letter, digit, mark or any other character that is neither space, punctuation nor symbol; and the underscore.
 _WORD = r"[_[^\s\p{P}\p{S}]]"
@@ -208,13 +209,10 @@ class ElmoTokenizer(TokenizersBackend):
         """
         if character_dic is None and word_dic is None:
             raise ValueError("from_dic_files needs character_dic, word_dic or both")
-        symbols = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
-        characters = (
-            {symbol: i for i, symbol in enumerate(symbols)} if character_dic is None else _read_dic(character_dic)
-        )
-        words = ["<oov>", "<bos>", "<eos>", "<pad>"] if word_dic is None else _read_dic(word_dic)
-        special = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<oov>", "pad_token": "<pad>"}
-        return cls(vocab=words, character_vocab=characters, **{**special, **options})
+        special = {"unk_token": "<oov>", "bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", **options}
+        characters = _read_dic(character_dic, _CHARACTER_SYMBOLS)
+        words = _read_dic(word_dic, [special[name] for name in ("unk_token", "bos_token", "eos_token", "pad_token")])
+        return cls(vocab=words, character_vocab=characters, **special)
 
     @classmethod
     def train_from_iterator(
@@ -433,8 +431,8 @@ class ElmoTokenizer(TokenizersBackend):
         lengths = [len(encoding) for encoding in encodings]
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64, sum(lengths))
         rows = self.character_table[ids]
-        padding = _flatten(encoding.attention_mask for encoding in encodings) == 0
-        rows[padding] = 0
+        attended = _flatten(encoding.attention_mask for encoding in encodings) == 1
+        rows[~attended] = 0
 
         # Tokens of the text whose id does not tell their characters.
         unknown_id = self._tokenizer.token_to_id(self._tokenizer.model.unk_token)
@@ -442,9 +440,11 @@ class ElmoTokenizer(TokenizersBackend):
         if split_special_tokens:
             boundaries = {self.bos_token_id, self.eos_token_id}
             nameless |= {self.pad_token_id} - boundaries if is_split_into_words else {self.pad_token_id, *boundaries}
-        unknown = np.isin(ids, [token for token in nameless if token is not None])
+        unknown = np.zeros(len(ids), np.bool_)
+        for token in nameless - {None}:
+            unknown |= ids == token
         if unknown.any():
-            unknown &= _flatten(encoding.special_tokens_mask for encoding in encodings) == 0
+            unknown &= attended & (_flatten(encoding.special_tokens_mask for encoding in encodings) == 0)
         if not unknown.any():
             return ids, rows
         positions = np.flatnonzero(unknown)
@@ -603,7 +603,7 @@ class _CodePointRows(_CharacterRows):
     """
 
     def __init__(self, width: int, vocab: dict[str, int]):
-        for symbol in ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>"):
+        for symbol in _CHARACTER_SYMBOLS:
             if symbol not in vocab:
                 raise ValueError(f"character_vocab has no entry {symbol!r}; it needs one beside the code points")
         for character, number in vocab.items():
@@ -686,14 +686,19 @@ def _read_lines(path: str | Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def _read_dic(path: str | Path) -> dict[str, int]:
-    """The entries of a .dic file of ELMoForManyLangs and their ids."""
+def _read_dic(path: str | Path | None, required: Sequence[str]) -> dict[str, int]:
+    """The entries of a .dic file of ELMoForManyLangs and their ids; where there is none, the required ones."""
+    if path is None:
+        return {entry: number for number, entry in enumerate(required)}
     entries = {}
     for number, line in enumerate(_read_lines(path), start=1):
         *entry, row = line.strip().split("\t")
         if len(entry) > 1 or not row.isdecimal():
-            raise ValueError(f"{path}, line {number}: {line!r} is no entry, TAB and id")
+            raise ValueError(f"{path}, line {number}: {line!r} is not an entry, a TAB and an id")
         entries[entry[0] if entry else "\u3000"] = int(row)
+    for entry in required:
+        if entry not in entries:
+            raise ValueError(f"{path}: there is no entry {entry!r}")
     return entries
 
 
@@ -735,7 +740,8 @@ def _flatten(masks: Iterable[list[int]]) -> np.ndarray:
 
 
 def _parts(array: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
-    return np.split(array, np.cumsum(lengths)[:-1])
+    ends = list(accumulate(lengths))
+    return [array[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def _words_at(
