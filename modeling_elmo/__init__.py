@@ -12,6 +12,7 @@ from tokenization_elmo import ElmoTokenizer
 
 from .configuration_elmo import ElmoConfig
 from .modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoPreTrainedModel
+from .modeling_elmo_coreference import ElmoForCoreferenceResolution
 from .modeling_elmo_sequence_classification import ElmoForSequenceClassification
 
 AutoConfig.register("elmo", ElmoConfig)
@@ -26,9 +27,11 @@ ElmoTokenizer.register_for_auto_class("AutoTokenizer")
 ElmoModel.register_for_auto_class("AutoModel")
 ElmoForPreTraining.register_for_auto_class("AutoModelForPreTraining")
 ElmoForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+ElmoForCoreferenceResolution.register_for_auto_class("AutoModel")  # there is no Auto class of its own
 
 __all__ = [
     "ElmoConfig",
+    "ElmoForCoreferenceResolution",
     "ElmoForPreTraining",
     "ElmoForSequenceClassification",
     "ElmoModel",

@@ -78,6 +78,20 @@ class ElmoConfig(PreTrainedConfig):
             LSTM layers with which a task head reads the words.
         head_dropout (`float`, defaults to 0.5):
             Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
+        max_span_width (`int`, defaults to 30):
+            Words of the longest mention that coreference resolution considers.
+        top_span_ratio (`float`, defaults to 0.4):
+            Mention candidates kept, for each word of the document.
+        max_antecedents (`int`, defaults to 50):
+            Candidates for a mention's antecedent that the fine scores look at.
+        coreference_depth (`int`, defaults to 2):
+            Rounds of scoring; before each but the first, mentions are refined by their antecedents.
+        coreference_feature_size (`int`, defaults to 20):
+            Width of the vectors of span width, distance, speaker and genre.
+        num_coreference_genres (`int`, defaults to 0):
+            Genres told apart in coreference resolution. 0: the genre is not looked at.
+        predict_singletons (`bool`, defaults to `False`):
+            Whether coreference resolution also learns and gives mentions that nothing else refers to.
         num_negative_samples (`int`, defaults to 8192):
             Words sampled for the softmax in pretraining. 0: always the exact softmax.
         adaptive_softmax_cutoffs (`list[int]`, *optional*):
@@ -85,6 +99,8 @@ class ElmoConfig(PreTrainedConfig):
             clusters begin.
         tie_word_embeddings (`bool`, defaults to `False`):
             Whether a word-only model shares its embedding with the softmax.
+        published_options (`dict`, *optional*):
+            The options.json that a converted model came with, kept for its export.
     """
 
     model_type = "elmo"
@@ -128,6 +144,13 @@ class ElmoConfig(PreTrainedConfig):
     head_hidden_size: int = 256
     head_num_layers: int = 1
     head_dropout: float | int = 0.5
+    max_span_width: int = 30
+    top_span_ratio: float | int = 0.4
+    max_antecedents: int = 50
+    coreference_depth: int = 2
+    coreference_feature_size: int = 20
+    num_coreference_genres: int = 0
+    predict_singletons: bool = False
 
     num_negative_samples: int = 8192
     adaptive_softmax_cutoffs: list[int] | tuple[int, ...] | None = None
@@ -136,6 +159,7 @@ class ElmoConfig(PreTrainedConfig):
     unk_token_id: int | None = 2
     pad_token_id: int | None = None
     tie_word_embeddings: bool = False
+    published_options: dict | None = None
 
     def __post_init__(self, **kwargs):
         kwargs["auto_map"] = dict(AUTO_MAP)  # constant: the code of every class lies beside every checkpoint
@@ -158,6 +182,10 @@ class ElmoConfig(PreTrainedConfig):
             "num_representations",
             "head_hidden_size",
             "head_num_layers",
+            "max_span_width",
+            "max_antecedents",
+            "coreference_depth",
+            "coreference_feature_size",
         ):
             if getattr(self, key) < 1:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be at least 1")

@@ -1,0 +1,226 @@
+"""Coreference resolution: which expressions of a document refer to the same."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_elmo import ElmoConfig
+from .span_ranking import (
+    ElmoPairScorer,
+    ElmoSpanRefinement,
+    ElmoSpanScorer,
+    distance_bucket,
+    prune_spans,
+)
+from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
+from .task_model import ElmoTaskModel
+
+Span = tuple[int, int]
+
+
+@dataclass
+class ElmoCoreferenceOutput(ModelOutput):
+    """
+    Args:
+        loss (`()`, with labels): negative marginal log-likelihood of the right antecedents, per mention candidate.
+        spans (`(1, n, 2)`): first and last word of the mention candidates, in document order; words are counted over
+            the document, boundary marks left out.
+        antecedents (`(1, n)`): for each candidate the best earlier one, or -1 for none.
+        mention_scores (`(1, n)`): above 0: more likely a mention than not.
+    """
+
+    loss: torch.FloatTensor | None = None
+    spans: torch.LongTensor | None = None
+    antecedents: torch.LongTensor | None = None
+    mention_scores: torch.FloatTensor | None = None
+
+
+class ElmoForCoreferenceResolution(ElmoTaskModel):
+    """End-to-end coreference: spans are scored and pruned, then ranked as each other's antecedents, coarse to fine,
+    and refined by their antecedents (Lee et al., 2018; the paper's section 4 puts ELMo into Lee et al., 2017).
+
+    A batch is one document; its rows are the sentences.
+    """
+
+    def __init__(self, config: ElmoConfig):
+        super().__init__(config)
+        size, dropout = config.head_hidden_size, config.head_dropout
+        word_size = config.hidden_size * config.num_representations
+        self.word_dropout = ElmoVariationalDropout(dropout)
+        self.encoder = ElmoTaskLSTM(word_size, size, config.head_num_layers, dropout)
+        encoded_size, features = 2 * size, config.coreference_feature_size
+        # Hidden layers and features take less dropout than words, as published.
+        self.dropout = nn.Dropout(dropout * 0.4)
+        self.span_scorer = ElmoSpanScorer(
+            encoded_size, word_size, size, features, config.max_span_width, dropout * 0.4
+        )
+        span_size = 2 * encoded_size + word_size + features
+        self.coarse = ElmoLinear(span_size, span_size)
+        self.pair_scorer = ElmoPairScorer(span_size, size, features, config.num_coreference_genres, dropout * 0.4)
+        self.refinement = ElmoSpanRefinement(span_size)
+        self.post_init()
+        self.set_trainable()
+
+    @can_return_tuple
+    def forward(
+        self,
+        character_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        speaker_ids: torch.Tensor | None = None,
+        genre: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        layers: torch.Tensor | None = None,
+        **kwargs,
+    ) -> ElmoCoreferenceOutput:
+        """Resolves one document.
+
+        Args:
+            character_ids, attention_mask, input_ids: as the tokenizer makes them, a sentence a row.
+            speaker_ids (`(sentences,)` or `(sentences, sequence)`, *optional*): 0 unknown, other numbers tell speakers
+                apart.
+            genre (`()` or `(1,)`): needed where `config.num_coreference_genres` is not 0.
+            labels (`(1, mentions, 3)`, *optional*): first word, last word and chain of each gold mention; -100: none.
+            layers (`(sentences, sequence, num_layers + 1, directions * P)`, *optional*): instead of `character_ids`.
+        """
+        representations, mask, _ = self.represent(character_ids, attention_mask, input_ids, layers=layers)
+        vectors = self.word_dropout(torch.cat(representations, dim=-1))
+        encoded = self.dropout(self.encoder(vectors, mask))[mask]
+        words = vectors[mask]
+        sentence_ids = mask.nonzero()[:, 0]
+        if words.shape[0] == 0:
+            return self._empty(words, labels)
+        weights = self.span_scorer.word_weights(encoded)
+        all_spans, all_scores = self._candidates(encoded, words, weights, sentence_ids)
+        count = max(1, int(self.config.top_span_ratio * words.shape[0]))
+        kept = prune_spans(all_spans, all_scores.detach(), count)
+        spans, mention_scores = all_spans[kept], all_scores[kept]
+        word_speakers = None
+        if speaker_ids is not None:
+            word_speakers = (speaker_ids if speaker_ids.dim() == 2 else speaker_ids[:, None].expand_as(mask))[mask]
+        antecedents, scores = self._rank(encoded, words, weights, spans, mention_scores, word_speakers, genre)
+        loss = None
+        if labels is not None:
+            gold = labels[0][labels[0, :, 0] != -100]
+            loss = self._antecedent_loss(scores, antecedents, chains_of(spans, gold))
+            if self.config.predict_singletons:
+                loss = loss + self._mention_loss(all_spans, all_scores, gold)
+        best = scores.argmax(-1)
+        chosen = antecedents.gather(1, (best - 1).clamp(min=0)[:, None])[:, 0] if antecedents.shape[1] else best - 1
+        return ElmoCoreferenceOutput(
+            loss=loss,
+            spans=spans[None],
+            antecedents=torch.where(best > 0, chosen, -1)[None],
+            mention_scores=mention_scores[None],
+        )
+
+    def _empty(self, words: torch.Tensor, labels: torch.Tensor | None) -> ElmoCoreferenceOutput:
+        nothing = words.new_zeros(1, 0)
+        return ElmoCoreferenceOutput(
+            loss=None if labels is None else words.sum(),
+            spans=nothing.new_zeros(1, 0, 2, dtype=torch.int64),
+            antecedents=nothing.long(),
+            mention_scores=nothing,
+        )
+
+    def _candidates(self, encoded, words, weights, sentence_ids) -> tuple[torch.Tensor, torch.Tensor]:
+        """All spans within a sentence, `(n, 2)`, and their mention scores `(n,)`."""
+        scores = self.span_scorer(encoded, words, weights)
+        first = torch.arange(words.shape[0], device=words.device)[:, None].expand_as(scores)
+        last = first + torch.arange(scores.shape[1], device=words.device)
+        inside = last < words.shape[0]
+        inside = inside & (sentence_ids[last.clamp(max=words.shape[0] - 1)] == sentence_ids[first])
+        return torch.stack([first[inside], last[inside]], dim=-1), scores[inside].float()
+
+    def _rank(self, encoded, words, weights, spans, mention_scores, word_speakers, genre):
+        """The candidates of each mention `(n, k)` and scores `(n, 1 + k)`, "none" (always 0) first."""
+        vectors = self.span_scorer.represent(encoded, words, weights, spans)
+        count = spans.shape[0]
+        k = min(self.config.max_antecedents, count - 1)
+        places = torch.arange(count, device=spans.device)
+        earlier = places[:, None] > places
+        coarse = self.dropout(self.coarse(vectors)) @ self.dropout(vectors).T
+        coarse = coarse.float() + mention_scores[:, None] + mention_scores
+        coarse = coarse.masked_fill(~earlier, -torch.inf)
+        coarse, antecedents = coarse.topk(k, dim=-1)
+        valid = earlier.gather(1, antecedents)
+        distances = distance_bucket((places[:, None] - antecedents).clamp(min=0))
+        speakers = torch.zeros_like(antecedents)
+        if word_speakers is not None:
+            said_by = word_speakers[spans[:, 0]]
+            same = torch.where(said_by[:, None] == said_by[antecedents], 1, 2)
+            speakers = torch.where((said_by[:, None] > 0) & (said_by[antecedents] > 0), same, 0)
+        if self.pair_scorer.genres is not None:
+            if genre is None:
+                raise ValueError("this model uses genres: pass genre, a number below config.num_coreference_genres")
+            genre = genre.reshape(())
+        none = coarse.new_zeros(count, 1)
+        for step in range(self.config.coreference_depth):
+            fine = self.pair_scorer(self.dropout(vectors), antecedents, distances, speakers, genre)
+            scores = torch.cat([none, (coarse + fine.float()).masked_fill(~valid, -torch.inf)], dim=-1)
+            if step + 1 < self.config.coreference_depth:
+                vectors = self.refinement(vectors, antecedents, scores)
+        return antecedents, scores
+
+    def _antecedent_loss(self, scores, antecedents, chains) -> torch.Tensor:
+        """-log of the probability of all right antecedents together: none for what begins a chain or is no mention."""
+        right = (chains[antecedents] == chains[:, None]) & (chains[:, None] >= 0) & scores[:, 1:].isfinite()
+        right = torch.cat([~right.any(-1, keepdim=True), right], dim=-1)
+        return (scores.logsumexp(-1) - scores.masked_fill(~right, -torch.inf).logsumexp(-1)).mean()
+
+    def _mention_loss(self, all_spans, all_scores, gold) -> torch.Tensor:
+        """Cross-entropy of "is a mention" over all spans, per gold mention."""
+        targets = (chains_of(all_spans, gold) >= 0).float()
+        loss = nn.functional.binary_cross_entropy_with_logits(all_scores, targets, reduction="sum")
+        return loss / targets.sum().clamp(min=1)
+
+    def clusters(self, output: ElmoCoreferenceOutput) -> list[list[Span]]:
+        """The chains of a document, each a sorted list of spans (first and last word); singletons where
+        `config.predict_singletons`."""
+        return clusters_of(
+            output.spans[0].tolist(),
+            output.antecedents[0].tolist(),
+            output.mention_scores[0].tolist() if self.config.predict_singletons else None,
+        )
+
+    @torch.no_grad()
+    def resolve(self, sentences: list[list[str]], tokenizer, **features) -> list[list[Span]]:
+        """The chains of a document of tokenized sentences; `features` are speaker_ids and genre."""
+        batch = tokenizer(sentences, is_split_into_words=True, padding=True, return_tensors="pt").to(self.device)
+        batch.pop("token_type_ids", None)
+        return self.clusters(self(**batch, **features))
+
+
+def chains_of(spans: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
+    """The chain of each span `(n, 2)` by gold mentions `(m, 3)`, -1 for those that are none: `(n,)`."""
+    if not gold.shape[0]:
+        return spans.new_full(spans.shape[:1], -1)
+    size = int(torch.cat([spans.flatten(), gold[:, :2].flatten()]).max()) + 1
+    keys, order = (gold[:, 0] * size + gold[:, 1]).sort()
+    wanted = spans[:, 0] * size + spans[:, 1]
+    place = torch.searchsorted(keys, wanted).clamp(max=keys.shape[0] - 1)
+    return torch.where(keys[place] == wanted, gold[order][place, 2], -1)
+
+
+def clusters_of(
+    spans: list[list[int]], antecedents: list[int], mention_scores: list[float] | None = None
+) -> list[list[Span]]:
+    """Chains by following antecedents; with `mention_scores` also lone spans that score above 0."""
+    chains: list[list[Span]] = []
+    chain_of: dict[int, list[Span]] = {}
+    for index, antecedent in enumerate(antecedents):
+        if antecedent < 0:
+            continue
+        if antecedent not in chain_of:
+            chain_of[antecedent] = [tuple(spans[antecedent])]
+            chains.append(chain_of[antecedent])
+        chain_of[index] = chain_of[antecedent]
+        chain_of[index].append(tuple(spans[index]))
+    if mention_scores is not None:
+        chains += [[tuple(spans[i])] for i, score in enumerate(mention_scores) if score > 0 and i not in chain_of]
+    return [sorted(chain) for chain in chains]
+
+
+__all__ = ["ElmoForCoreferenceResolution"]
