@@ -420,8 +420,8 @@ class ElmoTokenizer(TokenizersBackend):
             if not (split_special_tokens and all(token.special for token in added)):
                 backend.add_tokens(added)
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__)
-        view._tokenizer = backend
+        # The backend of the view need not know the padding token.
+        view.__dict__.update(self.__dict__, _tokenizer=backend, pad_token_id=self.pad_token_id)
         return view
 
     def _look_up(
