@@ -1,0 +1,44 @@
+"""The console command `elmo`: one sub-command a verb, each in a module of its own.
+
+Such a module has `add_arguments(parser)` and `run(args)`, and is imported only when its verb is used. In `run`, a
+`ValueError`, an `OSError` or an `ImportError` is a mistake of the user or of the files given: it ends the command with
+one line and exit code 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+# verb: (module, what `elmo --help` says of it)
+COMMANDS = {
+    "convert": ("modeling_elmo.commands.convert", "published weights to a folder that transformers loads"),
+    "export": ("modeling_elmo.commands.export", "a checkpoint back to options.json and weights.hdf5"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(prog="elmo", description="ELMo for Hugging Face transformers.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    module = None
+    if argv and argv[0] in COMMANDS:
+        module = import_module(COMMANDS[argv[0]][0])
+        module.add_arguments(commands.choices[argv[0]])
+    args = parser.parse_args(argv)
+    try:
+        module.run(args)
+    except (ValueError, OSError, ImportError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"elmo {args.command}: error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

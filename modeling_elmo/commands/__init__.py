@@ -1,0 +1,1 @@
+"""The sub-commands of `elmo`, see modeling_elmo/cli.py."""
