@@ -12,6 +12,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_elmo import ElmoConfig
+from .lstm_kernels import Clips, PreparedWeights, Weights, run_inference, run_with_gradients
 
 
 class Packing(NamedTuple):
@@ -73,6 +74,7 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
         self.projection_weight = None
         if config.projection_size is not None:
             self.projection_weight = nn.Parameter(torch.empty(directions, cells, width))
+        self._prepared_weights = PreparedWeights()
 
     def forward(
         self, inputs: torch.Tensor, batch_sizes: list[int], hidden: torch.Tensor, cell: torch.Tensor
@@ -88,8 +90,31 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
         Returns:
             packed outputs `(directions, tokens, P)`, and `hidden` and `cell` after each sentence's last token.
         """
-        bias = self.bias.unflatten(-1, (4, -1)) + self.bias.new_tensor([0, 0, self.forget_bias, 0])[:, None]
-        input_gates = torch.baddbmm(bias.flatten(1)[:, None], inputs, self.input_weight)
+        if torch.compiler.is_compiling() or not batch_sizes:
+            return self.run_plainly(inputs, batch_sizes, hidden, cell)
+        weights = Weights(self.input_weight, self.recurrent_weight, self._gate_bias(), self.projection_weight)
+        device = inputs.device.type
+        if torch.is_autocast_enabled(device):
+            # All but the memory cells, which add up over time and keep their precision.
+            inputs, hidden, *weights = (
+                tensor if tensor is None else tensor.to(torch.get_autocast_dtype(device))
+                for tensor in (inputs, hidden, *weights)
+            )
+            weights = Weights(*weights)
+        clips = Clips(self.cell_clip, self.projection_clip)
+        with torch.autocast(device, enabled=False):
+            if torch.is_grad_enabled() and any(
+                tensor is not None and tensor.requires_grad for tensor in (inputs, hidden, cell, *weights)
+            ):
+                return run_with_gradients(inputs, batch_sizes, (hidden, cell), weights, clips)
+            products = self._prepared_weights.get(self.parameters(), weights)
+            return run_inference(inputs, batch_sizes, (hidden, cell), products, clips)
+
+    def run_plainly(
+        self, inputs: torch.Tensor, batch_sizes: list[int], hidden: torch.Tensor, cell: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `forward` computes, step by step: the reference that the fast kernels are tested against."""
+        input_gates = torch.baddbmm(self._gate_bias()[:, None], inputs, self.input_weight)
         outputs, ended = [], []
         start = 0
         for size in batch_sizes:
@@ -103,6 +128,11 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
         ended.append((hidden, cell))
         hidden, cell = (torch.cat(parts, dim=1) for parts in zip(*reversed(ended), strict=True))
         return torch.cat(outputs, dim=1) if outputs else inputs, hidden, cell
+
+    def _gate_bias(self) -> torch.Tensor:
+        """The bias with the forget gate's constant, which the published files leave to be added at run time."""
+        constant = self.bias.new_tensor([0, 0, self.forget_bias, 0])
+        return (self.bias.unflatten(-1, (4, -1)) + constant[:, None]).flatten(1)
 
     def _cell(self, gates: torch.Tensor, cell: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """One step: the memory is clipped before its tanh, the projected output after the projection."""

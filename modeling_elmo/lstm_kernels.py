@@ -1,0 +1,335 @@
+"""The projected LSTM over packed sentences, fast: what `ElmoLSTMLayer` runs in place of its readable loop.
+
+Same arithmetic, but activations are written over the gates they come from, nothing is recorded step by step for
+autograd, and the backward pass through time is written out: the weights' gradients are one product over all steps.
+All tensors may have a leading dimension for the directions; then their steps run together, which suits a GPU. A CPU
+runs one direction after the other.
+"""
+
+from collections.abc import Iterable
+from itertools import repeat
+from typing import NamedTuple
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from .matrix_products import Product, matrix_product, prepare
+
+# Gate values computed ahead of the recurrence at once (128 MB in fp32): bounds the memory that long texts take.
+GATES_PER_SEGMENT = 2**25
+# Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
+GATES_TO_KEEP = 2**28
+
+
+class Clips(NamedTuple):
+    """Bounds of the memory cells' and the projected outputs' absolute values; `None`: no bound."""
+
+    cell: float | None
+    projection: float | None
+
+
+class Weights(NamedTuple):
+    """Weights of a layer: `(..., P, 4 * cells)` twice, `(..., 4 * cells)`, and `(..., cells, P)` or `None`."""
+
+    input: torch.Tensor
+    recurrent: torch.Tensor
+    bias: torch.Tensor
+    projection: torch.Tensor | None
+
+
+# For each lane (see `split_lanes`) the products with input weights and bias, recurrent weights and projection.
+LaneProducts = list[tuple[Product, Product, Product | None]]
+
+
+class Segment(NamedTuple):
+    """Steps whose gates are in memory together: their batch sizes, and their rows `start:end` of packed tensors."""
+
+    sizes: list[int]
+    start: int
+    end: int
+
+
+class Activations(NamedTuple):
+    """What the backward pass needs of a segment's `n` tokens.
+
+    Attributes:
+        gates (`(..., n, 4 * cells)`): input gate, candidate, forget gate, output gate.
+        cells (`(..., n, cells)`): memory, clipped.
+        squashed (`(..., n, cells)`): its tanh.
+    """
+
+    gates: torch.Tensor
+    cells: torch.Tensor
+    squashed: torch.Tensor
+
+
+class PreparedWeights:
+    """A layer's products for inference, kept from call to call and made again when the weights have changed."""
+
+    def __init__(self):
+        self._key, self._products = None, None
+
+    def __reduce__(self):
+        # Packed weights can be neither copied nor pickled, and need not be.
+        return PreparedWeights, ()
+
+    def get(self, parameters: Iterable[torch.Tensor], weights: Weights) -> LaneProducts:
+        """Products with `weights`, which are made of `parameters`."""
+        key = (weights.input.dtype, *(fingerprint(parameter) for parameter in parameters))
+        if key != self._key:
+            self._products, self._key = prepare_lanes(weights), key
+        return self._products
+
+
+def fingerprint(weight: torch.Tensor) -> tuple:
+    """Changes with the values. The version counter misses writes through `.data`, which a sample of values shows."""
+    sample = weight.detach().flatten()[:: max(1, weight.numel() // 256)].sum().item()
+    return weight.data_ptr(), None if weight.is_inference() else weight._version, sample
+
+
+def prepare_lanes(weights: Weights) -> LaneProducts:
+    return [
+        (prepare(w_input, bias), prepare(recurrent), None if projection is None else prepare(projection))
+        for w_input, recurrent, bias, projection in split_lanes(*weights)
+    ]
+
+
+def split_lanes(*tensors: torch.Tensor | None) -> Iterable[tuple[torch.Tensor | None, ...]]:
+    """What runs one after the other: on CPU each direction's part of the tensors, elsewhere all of them at once."""
+    if any(tensor is not None and tensor.device.type != "cpu" for tensor in tensors):
+        return [tensors]
+    return zip(*(repeat(None) if tensor is None else tensor.unbind() for tensor in tensors), strict=False)
+
+
+def split_steps(batch_sizes: list[int], gates_per_token: int) -> list[Segment]:
+    """Cuts a packing's steps into segments of at most `GATES_PER_SEGMENT` gate values (but at least a step)."""
+    segments, sizes, start, end = [], [], 0, 0
+    for size in batch_sizes:
+        if sizes and (end + size - start) * gates_per_token > GATES_PER_SEGMENT:
+            segments.append(Segment(sizes, start, end))
+            sizes, start = [], end
+        sizes.append(size)
+        end += size
+    if sizes:
+        segments.append(Segment(sizes, start, end))
+    return segments
+
+
+def rows(tensor: torch.Tensor, start: int, end: int) -> torch.Tensor:
+    return tensor.narrow(-2, start, end - start)
+
+
+def run_steps(
+    gates: torch.Tensor,
+    sizes: list[int],
+    state: tuple[torch.Tensor, torch.Tensor],
+    recurrent: Product,
+    project: Product | None,
+    clips: Clips,
+    outputs: torch.Tensor,
+    activations: Activations | None = None,
+):
+    """The recurrence.
+
+    Args:
+        gates (`(..., n, 4 * cells)`): the inputs' share of the gates; the activated gates on return.
+        sizes (`list[int]`): sentences at each step, never increasing; `n` in all.
+        state: hidden `(..., batch, P)` and cell `(..., batch, cells)`; advanced in place.
+        recurrent, project: products with the recurrent weights and the projection.
+        outputs (`(..., n, P)`): filled.
+        activations: `cells` and `squashed` are filled where given.
+    """
+    hidden, cell = state
+    width = cell.shape[-1]
+    squashed = None if activations else torch.empty_like(cell, dtype=gates.dtype)
+    start = 0
+    for size in sizes:
+        end = start + size
+        sums = recurrent(rows(hidden, 0, size), rows(gates, start, end))
+        here = rows(gates, start, end)
+        input_gate, candidate, forget_gate, output_gate = here.split(width, -1)
+        torch.sigmoid(sums.narrow(-1, 0, width), out=input_gate)
+        torch.tanh(sums.narrow(-1, width, width), out=candidate)
+        torch.sigmoid(sums.narrow(-1, 2 * width, 2 * width), out=here.narrow(-1, 2 * width, 2 * width))
+        memory = rows(cell, 0, size).mul_(forget_gate).addcmul_(input_gate, candidate)
+        if clips.cell is not None:
+            memory.clamp_(-clips.cell, clips.cell)
+        if activations is None:
+            squash = torch.tanh(memory, out=rows(squashed, 0, size))
+        else:
+            rows(activations.cells, start, end).copy_(memory)
+            squash = torch.tanh(memory, out=rows(activations.squashed, start, end))
+        output = output_gate * squash
+        if project is not None:
+            output = project(output)
+            if clips.projection is not None:
+                output.clamp_(-clips.projection, clips.projection)
+        rows(outputs, start, end).copy_(output)
+        rows(hidden, 0, size).copy_(output)
+        start = end
+
+
+def run_inference(
+    inputs: torch.Tensor,
+    batch_sizes: list[int],
+    state: tuple[torch.Tensor, torch.Tensor],
+    products: LaneProducts,
+    clips: Clips,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Outputs `(directions, tokens, P)` and the state after them, without anything for a backward pass."""
+    hidden, cell = (part.clone(memory_format=torch.contiguous_format) for part in state)
+    outputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+    lanes = split_lanes(inputs, outputs, hidden, cell)
+    for (lane_inputs, lane_outputs, *lane_state), lane_products in zip(lanes, products, strict=True):
+        multiply, recurrent, project = lane_products
+        gates_per_token = 4 * lane_state[1].shape[:-2].numel() * cell.shape[-1]
+        for segment in split_steps(batch_sizes, gates_per_token):
+            gates = multiply(rows(lane_inputs, segment.start, segment.end))
+            segment_outputs = rows(lane_outputs, segment.start, segment.end)
+            run_steps(gates, segment.sizes, lane_state, recurrent, project, clips, segment_outputs)
+    return outputs, hidden, cell
+
+
+def run_with_gradients(
+    inputs: torch.Tensor,
+    batch_sizes: list[int],
+    state: tuple[torch.Tensor, torch.Tensor],
+    weights: Weights,
+    clips: Clips,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As [`run_inference`], for training: gradients reach the inputs, the state and the weights."""
+    results = [ProjectedLSTM.apply(*lane, batch_sizes, clips) for lane in split_lanes(inputs, *state, *weights)]
+    return (
+        results[0]
+        if inputs.device.type != "cpu"
+        else tuple(torch.stack(parts) for parts in zip(*results, strict=True))
+    )
+
+
+def shifted(values: torch.Tensor, initial: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+    """What stood before each token of a segment: `values` of the step before, `initial` for the first step."""
+    before, start = [rows(initial, 0, sizes[0])], 0
+    for size, next_size in zip(sizes, sizes[1:], strict=False):
+        before.append(rows(values, start, start + next_size))
+        start += size
+    return torch.cat(before, dim=-2)
+
+
+class ProjectedLSTM(torch.autograd.Function):
+    """The layer with its backward pass through time.
+
+    `apply(inputs, hidden, cell, *Weights, batch_sizes, clips)` -> outputs, hidden, cell. Types may be mixed in one
+    way: the memory cells may be of higher precision than the rest.
+    """
+
+    @staticmethod
+    def forward(ctx, inputs, hidden, cell, *arguments):
+        *weights, batch_sizes, clips = arguments
+        weights = Weights(*weights)
+        segments = split_steps(batch_sizes, weights.bias.numel())
+        keep = inputs.shape[-2] * weights.bias.numel() <= GATES_TO_KEEP
+        recurrent = prepare(weights.recurrent)
+        project = None if weights.projection is None else prepare(weights.projection)
+        state = tuple(part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
+        outputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+        ctx.states, ctx.activations = [], []
+        for segment in segments:
+            ctx.states.append(tuple(part.clone() for part in state))
+            gates = matrix_product(rows(inputs, segment.start, segment.end), weights.input, weights.bias)
+            activations = new_activations(gates, cell) if keep else None
+            segment_outputs = rows(outputs, segment.start, segment.end)
+            run_steps(gates, segment.sizes, state, recurrent, project, clips, segment_outputs, activations)
+            ctx.activations.append(activations)
+        ctx.save_for_backward(inputs, outputs, *weights)
+        ctx.segments, ctx.clips, ctx.batch = segments, clips, hidden.shape[-2]
+        return outputs, *state
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_outputs, grad_hidden, grad_cell):
+        inputs, outputs, *weights = ctx.saved_tensors
+        weights = Weights(*weights)
+        products = tuple(None if w is None else prepare(w.mT) for w in (weights.recurrent, weights.projection))
+        grad_state = tuple(part.clone(memory_format=torch.contiguous_format) for part in (grad_hidden, grad_cell))
+        grad_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
+        totals = [None if weight is None else torch.zeros_like(weight) for weight in weights]
+        for index in reversed(range(len(ctx.segments))):
+            segment, state, activations = ctx.segments[index], ctx.states[index], ctx.activations[index]
+            here = [rows(part, segment.start, segment.end) for part in (inputs, outputs, grad_outputs)]
+            if activations is None:
+                activations = recompute(here[0], segment.sizes, state, weights, ctx.clips)
+            grad_gates, grad_weights = backward_steps(
+                *here, segment.sizes, state, activations, grad_state, products, ctx.clips
+            )
+            if grad_inputs is not None:
+                rows(grad_inputs, segment.start, segment.end).copy_(matrix_product(grad_gates, weights.input.mT))
+            for total, grad in zip(totals, grad_weights, strict=True):
+                if total is not None:
+                    total.add_(grad)
+        return grad_inputs, *grad_state, *totals, None, None
+
+
+def new_activations(gates: torch.Tensor, cell: torch.Tensor) -> Activations:
+    shape = (*gates.shape[:-1], cell.shape[-1])
+    return Activations(gates, cell.new_empty(shape), gates.new_empty(shape))
+
+
+def recompute(inputs, sizes, state, weights: Weights, clips: Clips) -> Activations:
+    """The activations of a segment from the state before it."""
+    gates = matrix_product(inputs, weights.input, weights.bias)
+    activations = new_activations(gates, state[1])
+    project = None if weights.projection is None else prepare(weights.projection)
+    state = tuple(part.clone() for part in state)
+    run_steps(gates, sizes, state, prepare(weights.recurrent), project, clips, torch.empty_like(inputs), activations)
+    return activations
+
+
+def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, grad_state, products, clips):
+    """Backward through a segment's steps; `grad_state` becomes the gradient of `state`, the one before the segment.
+
+    Returns the gradient of the gates' sums `(..., n, 4 * cells)` and of the weights.
+    """
+    gates, cells, squashed = activations
+    input_gate, candidate, forget_gate, output_gate = gates.chunk(4, -1)
+    width = cells.shape[-1]
+    # First, of all steps at once, what the gradients that come along the recurrence are multiplied by.
+    grad_gates = torch.empty_like(gates)
+    grad_input, grad_candidate, grad_forget, grad_output = grad_gates.chunk(4, -1)
+    sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+    hardtanh_backward = torch.ops.aten.hardtanh_backward
+    sigmoid_backward(candidate, input_gate, grad_input=grad_input)
+    tanh_backward(input_gate, candidate, grad_input=grad_candidate)
+    sigmoid_backward(shifted(cells, state[1], sizes).to(gates.dtype), forget_gate, grad_input=grad_forget)
+    sigmoid_backward(squashed, output_gate, grad_input=grad_output)
+    through_tanh = tanh_backward(output_gate, squashed)
+    grad_hidden, grad_cell = grad_state
+    multiply_recurrent, multiply_projection = products
+    grad_projected = None if multiply_projection is None else torch.empty_like(outputs)
+    end = outputs.shape[-2]
+    for size in reversed(sizes):
+        start = end - size
+        grad = rows(grad_hidden, 0, size).add_(rows(grad_outputs, start, end))
+        if grad_projected is not None:
+            projected = rows(grad_projected, start, end)
+            if clips.projection is None:
+                projected.copy_(grad)
+            else:
+                output = rows(outputs, start, end)
+                hardtanh_backward(grad, output, -clips.projection, clips.projection, grad_input=projected)
+            grad = multiply_projection(projected)
+        memory = rows(grad_cell, 0, size).addcmul_(grad, rows(through_tanh, start, end))
+        if clips.cell is not None:
+            hardtanh_backward(memory, rows(cells, start, end), -clips.cell, clips.cell, grad_input=memory)
+        here = rows(grad_gates, start, end)
+        here.narrow(-1, 0, 3 * width).unflatten(-1, (3, width)).mul_(memory.unsqueeze(-2))
+        here.narrow(-1, 3 * width, width).mul_(grad)
+        memory.mul_(rows(forget_gate, start, end))
+        rows(grad_hidden, 0, size).copy_(multiply_recurrent(here))
+        end = start
+    grad_weights = Weights(
+        matrix_product(inputs.mT, grad_gates),
+        matrix_product(shifted(outputs, state[0], sizes).mT, grad_gates),
+        grad_gates.sum(-2),
+        None if grad_projected is None else matrix_product((output_gate * squashed).mT, grad_projected),
+    )
+    return grad_gates, grad_weights

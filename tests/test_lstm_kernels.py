@@ -1,0 +1,209 @@
+"""The fast paths of the LSTM layers against the readable one."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from modeling_elmo import lstm_kernels
+from modeling_elmo.configuration_elmo import ElmoConfig
+from modeling_elmo.projected_lstm import ElmoLSTMLayer, pack_mask
+
+VARIANTS = {
+    "published": {},
+    "tight clips": {"cell_clip": 0.2, "projection_clip": 0.05},
+    "no clips": {"cell_clip": None, "projection_clip": None},
+    "no projection": {"projection_size": None},
+    "one direction": {"bidirectional": False},
+    "one direction, no projection": {"bidirectional": False, "projection_size": None, "cell_clip": 0.1},
+}
+# Sentence lengths: equal, mixed, with a row without tokens, a single short one.
+LENGTHS = [(4, 4, 4), (7, 1, 3, 3, 6), (2, 0, 5), (1,)]
+
+
+def make_layer(dtype=torch.float32, **options) -> ElmoLSTMLayer:
+    config = ElmoConfig(**{"cell_size": 24, "projection_size": 8, **options})
+    layer = ElmoLSTMLayer(config).to(dtype)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_(std=0.4)
+    return layer
+
+
+def make_inputs(layer, lengths, dtype=torch.float32):
+    """Packed inputs, batch sizes, and a state to start from."""
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    directions, width, _ = layer.input_weight.shape
+    packing = pack_mask(mask, directions)
+    shapes = [
+        (directions, sum(lengths), width),
+        *((directions, len(lengths), n) for n in (width, layer.bias.shape[-1] // 4)),
+    ]
+    inputs, hidden, cell = (torch.randn(shape, dtype=dtype) for shape in shapes)
+    return inputs, packing.batch_sizes, hidden, cell
+
+
+def gradients(run, layer, inputs, batch_sizes, hidden, cell):
+    """Outputs, and the gradients of a random weighting of them with respect to everything."""
+    tensors = [tensor.clone().requires_grad_() for tensor in (inputs, hidden, cell)]
+    results = run(tensors[0], batch_sizes, *tensors[1:])
+    generator = torch.Generator().manual_seed(1)
+    score = sum((part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum() for part in results)
+    return results, torch.autograd.grad(score, [*tensors, *layer.parameters()])
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def short_segments(monkeypatch):
+    monkeypatch.setattr(lstm_kernels, "GATES_PER_SEGMENT", 5 * 96)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_inference_equals_the_reference(variant, lengths):
+    layer = make_layer(**VARIANTS[variant])
+    arguments = make_inputs(layer, lengths)
+    with torch.no_grad():
+        for fast, plain in zip(layer(*arguments), layer.run_plainly(*arguments), strict=True):
+            torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_equal_the_reference(variant, lengths):
+    layer = make_layer(torch.float64, **VARIANTS[variant])
+    arguments = make_inputs(layer, lengths, torch.float64)
+    fast, fast_gradients = gradients(layer, layer, *arguments)
+    plain, plain_gradients = gradients(layer.run_plainly, layer, *arguments)
+    torch.testing.assert_close(fast, plain)
+    torch.testing.assert_close(fast_gradients, plain_gradients)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_in_single_precision(variant):
+    layer = make_layer(**VARIANTS[variant])
+    arguments = make_inputs(layer, (7, 1, 3, 3, 6))
+    _, fast = gradients(layer, layer, *arguments)
+    _, plain = gradients(layer.run_plainly, layer, *arguments)
+    torch.testing.assert_close(fast, plain, atol=2e-5, rtol=1e-4)
+
+
+def test_gradients_equal_finite_differences():
+    layer = make_layer(torch.float64, cell_size=5, projection_size=3, cell_clip=0.4, projection_clip=0.3)
+    inputs, batch_sizes, hidden, cell = make_inputs(layer, (3, 1, 2), torch.float64)
+
+    def run(inputs, hidden, cell, *parameters):
+        names = (name for name, _ in layer.named_parameters())
+        return torch.func.functional_call(
+            layer, dict(zip(names, parameters, strict=True)), (inputs, batch_sizes, hidden, cell)
+        )
+
+    tensors = [tensor.detach().clone().requires_grad_() for tensor in (inputs, hidden, cell, *layer.parameters())]
+    assert torch.autograd.gradcheck(run, tensors)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_segments_change_nothing(keep, short_segments, monkeypatch):
+    if not keep:
+        monkeypatch.setattr(lstm_kernels, "GATES_TO_KEEP", 0)
+    layer = make_layer(torch.float64, cell_clip=0.5)
+    arguments = make_inputs(layer, (9, 1, 4, 4), torch.float64)
+    assert len(lstm_kernels.split_steps(arguments[1], 96)) > 2
+    fast, fast_gradients = gradients(layer, layer, *arguments)
+    plain, plain_gradients = gradients(layer.run_plainly, layer, *arguments)
+    torch.testing.assert_close(fast, plain)
+    torch.testing.assert_close(fast_gradients, plain_gradients)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(*arguments), plain)
+
+
+def test_gradients_of_the_weights_alone():
+    layer = make_layer(torch.float64)
+    inputs, batch_sizes, hidden, cell = make_inputs(layer, (3, 2), torch.float64)
+    layer.recurrent_weight.requires_grad_(False)
+    for run in (layer, layer.run_plainly):
+        layer.zero_grad()
+        run(inputs, batch_sizes, hidden, cell)[0].square().sum().backward()
+        assert layer.recurrent_weight.grad is None
+        if run is layer:
+            fast = layer.input_weight.grad
+    torch.testing.assert_close(fast, layer.input_weight.grad)
+
+
+def test_the_given_state_and_inputs_stay_as_they_are():
+    layer = make_layer()
+    inputs, batch_sizes, hidden, cell = make_inputs(layer, (3, 2))
+    copies = [tensor.clone() for tensor in (inputs, hidden, cell)]
+    layer(inputs, batch_sizes, hidden, cell)[0].sum().backward()
+    with torch.no_grad():
+        layer(inputs, batch_sizes, hidden, cell)
+    for tensor, before in zip((inputs, hidden, cell), copies, strict=True):
+        assert torch.equal(tensor, before)
+
+
+@pytest.mark.parametrize("with_gradients", [False, True])
+def test_autocast_stays_close(with_gradients):
+    layer = make_layer()
+    arguments = make_inputs(layer, (5, 2, 3))
+    expected = layer.run_plainly(*arguments)
+    with torch.set_grad_enabled(with_gradients), torch.autocast("cpu", torch.bfloat16):
+        outputs, hidden, cell = layer(*arguments)
+    assert outputs.dtype == hidden.dtype == torch.bfloat16 and cell.dtype == torch.float32
+    for got, wanted in zip((outputs, hidden, cell), expected, strict=True):
+        torch.testing.assert_close(got.float(), wanted, atol=0.1, rtol=0)
+    if with_gradients:
+        outputs.float().sum().backward()
+        grad = layer.recurrent_weight.grad.clone()
+        layer.zero_grad()
+        expected[0].sum().backward()
+        similarity = torch.cosine_similarity(grad.flatten(), layer.recurrent_weight.grad.flatten(), dim=0)
+        assert grad.dtype == torch.float32 and similarity > 0.99
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype):
+    layer = make_layer()
+    arguments = make_inputs(layer, (5, 2, 3))
+    with torch.no_grad():
+        expected = layer.run_plainly(*arguments)
+        layer.to(dtype)
+        inputs, batch_sizes, *state = arguments
+        got = layer(inputs.to(dtype), batch_sizes, *(part.to(dtype) for part in state))
+    for part, wanted in zip(got, expected, strict=True):
+        assert part.dtype == dtype
+        torch.testing.assert_close(part.float(), wanted, atol=0.1, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change", ["in place", "through .data", "replaced", "cast"])
+def test_prepared_weights_follow_the_parameters(change):
+    layer = make_layer()
+    arguments = make_inputs(layer, (3, 2))
+    before = layer(*arguments)[0]
+    if change == "in place":
+        layer.projection_weight.mul_(2)
+    elif change == "through .data":
+        layer.projection_weight.data.mul_(2)
+    elif change == "replaced":
+        layer.load_state_dict({key: value + 0.1 for key, value in layer.state_dict().items()}, assign=True)
+    else:
+        layer.double()
+        inputs, batch_sizes, *state = arguments
+        arguments = (inputs.double(), batch_sizes, *(part.double() for part in state))
+    after = layer(*arguments)[0]
+    torch.testing.assert_close(after, layer.run_plainly(*arguments)[0], atol=1e-6, rtol=0)
+    assert change == "cast" or not torch.allclose(after, before)
+
+
+@torch.no_grad()
+def test_a_used_layer_can_be_copied_and_pickled():
+    layer = make_layer()
+    arguments = make_inputs(layer, (3, 2))
+    expected = layer(*arguments)[0]
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        torch.testing.assert_close(twin(*arguments)[0], expected)
