@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from .embedded_corpus import embedded_corpus_file
+from .sentences import split_sentences
 from .shards import COMPRESSIONS, CorpusError, DatasetShard, Shard, TextShard, file_shard
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Corpus:
         text_format: `"sentences"`: tokenised text, one sentence a line, words separated by white space;
             `"paragraphs"`: raw text, a line is a paragraph or a document; `"wrapped"`: raw text with hard line breaks,
             an empty line ends a paragraph. Of tables, the same holds inside every row's field.
-        language: ISO 639-1 code by whose rules raw text is split into sentences.
+        language: ISO 639-1 code by whose rules raw text is split into sentences; general rules for an unknown one.
         lines_per_record: how many consecutive lines (rows, of a table; paragraphs, of wrapped text) make a record.
         held_out_share: share of the records that `held_out` takes, by a hash of their text: equal records never stand
             in both parts.
@@ -86,12 +87,10 @@ class Corpus:
         if self.text_format == "sentences":
             sentences = (line.split() for line in record.split("\n"))
         else:
-            import sentencex
-
             sentences = (
                 split_words(sentence)
                 for paragraph in record.split("\n")
-                for sentence in sentencex.segment(self.language, paragraph)
+                for sentence in split_sentences(paragraph, self.language)
             )
         return [words for words in sentences if words]
 
@@ -134,7 +133,7 @@ def open_corpus(
     if lines_per_record < 1:
         raise ValueError(f"lines_per_record must be at least 1, not {lines_per_record}")
     if text_format != "sentences":
-        _check_sentence_splitter()
+        split_sentences("", language)  # a missing library is an error now, not in a worker
     options = {"text_format": text_format, "language": language, "lines_per_record": lines_per_record}
 
     if isinstance(source, str) and source == EMBEDDED:
@@ -148,15 +147,6 @@ def open_corpus(
     if not paths:
         raise CorpusError("the list of files to read is empty")
     return Corpus(tuple(file_shard(path, column) for path in paths), **options)
-
-
-def _check_sentence_splitter() -> None:
-    try:
-        import sentencex  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "splitting raw text into sentences needs sentencex: pip install 'modeling-elmo[train]'"
-        ) from None
 
 
 def _looks_like_files(source: str) -> bool:

@@ -22,6 +22,7 @@ from pathlib import Path
 from tokenization_elmo import ElmoTokenizer
 
 from .prose import is_prose, paragraphs
+from .sentences import split_sentences
 
 PACKAGES = (
     "torch",
@@ -39,8 +40,9 @@ PACKAGES = (
     "fsspec",
     "jinja2",
 )
-# Tests, other people's packages, and the models of transformers: a third of the time for 3% of the text.
-_SKIPPED_FOLDERS = {"test", "tests", "testing", "site-packages", "dist-packages", "_vendor", "idlelib", "models"}
+_SKIPPED_FOLDERS = {"test", "tests", "testing", "site-packages", "dist-packages", "_vendor", "idlelib"}
+# Half of all code, with little to read: the compiler of torch and the models of transformers.
+_SKIPPED_FOLDERS |= {"_inductor", "_dynamo", "models"}
 _FILES_PER_TASK = 32
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -82,7 +84,7 @@ def _fingerprint() -> str:
     for package in (*PACKAGES, "sentencex"):
         with contextlib.suppress(PackageNotFoundError):
             digest.update(f"{package} {version(package)}".encode())
-    for module in (is_prose.__module__, __name__, ElmoTokenizer.__module__):
+    for module in (is_prose.__module__, split_sentences.__module__, __name__, ElmoTokenizer.__module__):
         digest.update(Path(sys.modules[module].__file__).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -98,28 +100,32 @@ def _source_folders(packages: tuple[str, ...]) -> list[Path]:
 
 
 def _source_files(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*.py") if _SKIPPED_FOLDERS.isdisjoint(file.relative_to(folder).parts))
+    files = []
+    for path, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
+        files += [Path(path, name) for name in names if name.endswith(".py")]
     return sorted(files)
 
 
 def _sentences_of_files(files: list[Path]) -> list[list[str]]:
-    import sentencex
-
     split_words = ElmoTokenizer().split_words
     sentences: dict[str, None] = {}
     gc.disable()  # syntax trees are many objects without cycles, and looking for cycles is a third of the time
     for file in files:
         for documentation in _documentation(file):
             for paragraph in paragraphs(documentation):
-                sentences |= dict.fromkeys(filter(is_prose, map(str.strip, sentencex.segment("en", paragraph))))
+                sentences |= dict.fromkeys(filter(is_prose, split_sentences(paragraph)))
     gc.enable()
     return [split_words(sentence) for sentence in sentences]
 
 
 def _documentation(file: Path) -> Iterator[str]:
     """Docstrings of a module, its classes and functions; of `pydoc_data/topics.py`, the topics."""
+    source = file.read_bytes()
+    if b'"""' not in source:
+        return
     try:
-        module = ast.parse(file.read_bytes())
+        module = ast.parse(source)
     except (SyntaxError, ValueError):  # templates and files for another version of Python
         return
     if file.parts[-2:] == ("pydoc_data", "topics.py"):

@@ -27,6 +27,7 @@ _FUNCTION_WORDS = frozenset(
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _PLAIN_WORD = re.compile(r"[A-Z]?[a-z]+(?:['’-][A-Za-z]?[a-z]+)*|[AI]|[A-Z]{2,5}s?|\d{1,4}(?:\.\d{1,2})?%?")
 _SENTENCE = re.compile(r"[\"'(“‘]*[A-Z].*[\w)][.!?][\"')”’]*", re.DOTALL)
+_ENUMERATION = re.compile(r"(?<!\w)\d\.$")
 _NO_PROSE = re.compile(
     r"[^\w\s.,;:!?'\"()%/’‘“”–—-]|_|//|::|\.\.|--|\(\s*\)|\w\(|\w\.\w+\.\w|\d\.\d\.\d|\w/\w|\.[a-z]"
 )
@@ -37,6 +38,8 @@ _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE 
 _BLOCK_START = re.compile(r"[-*+•|>#%$@\\{}<=~]|\.\. |\.\.$|:\w|\(?[0-9a-zA-Z]{1,2}[.)]\s|\[|>>>|\.\.\. ")
 _RULE = re.compile(r"[-=~^*#\"'`+.:_ ]{3,}")
 _MARKUP = (
+    (re.compile(r"^(?:note|warning|tip|important)s?:\s+", re.IGNORECASE), ""),
+    (re.compile(r"(?<=`) +(?='?s\b)"), ""),  # "`Name` s", "`Name` 's"
     (re.compile(r"!?\[([^\]]+)\]\([^)]*\)"), r"\1"),  # Markdown link
     (re.compile(r"\s?\[[\w, -]+\]_"), ""),  # citation or footnote
     (re.compile(r":[\w:+-]+:`~?[!.]?([^`<]+?)(?:\s*<[^`>]*>)?`"), r"\1"),  # role
@@ -78,7 +81,9 @@ def paragraphs(documentation: str) -> Iterator[str]:
 
 def is_prose(sentence: str) -> bool:
     """Whether a sentence is complete and reads as plain English: words, few names, no code."""
-    if not _SENTENCE.fullmatch(sentence) or _NO_PROSE.search(sentence) or not _is_balanced(sentence):
+    if not _SENTENCE.fullmatch(sentence) or _ENUMERATION.search(sentence) or not _is_balanced(sentence):
+        return False
+    if _NO_PROSE.search(sentence):
         return False
     tokens = [token.strip(".,;:!?'\"()’‘“”") for token in sentence.split()]
     tokens = [token for token in tokens if token]

@@ -53,7 +53,7 @@ class JsonLinesShard:
 
     def texts(self) -> Iterator[str]:
         for number, line in _numbered_lines(self.path):
-            if line.isspace():
+            if not line.strip():
                 continue
             where = f"{self.path}, line {number}"
             try:

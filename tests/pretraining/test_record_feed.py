@@ -1,0 +1,133 @@
+"""Dealing records to rows: every record once, balanced, and the same from any position."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modeling_elmo.pretraining.corpus import open_corpus
+from modeling_elmo.pretraining.record_feed import RecordFeed, StreamPlan
+from modeling_elmo.pretraining.shards import CorpusError
+
+NUM_RECORDS = 600
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    lengths = np.random.default_rng(0).integers(1, 40, size=NUM_RECORDS)
+    return [" ".join([f"n{number}", *["word"] * (length - 1)]) for number, length in enumerate(lengths)]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory, lines):
+    folder: Path = tmp_path_factory.mktemp("corpus")
+    for shard in range(5):
+        (folder / f"{shard}.txt").write_text("\n".join(lines[shard::5]))
+    return open_corpus(folder)
+
+
+def sharded_dataset(lines, num_shards):
+    from datasets import Dataset
+
+    return open_corpus(Dataset.from_dict({"text": lines}).to_iterable_dataset(num_shards=num_shards))
+
+
+def rows_of(corpus, plan, rows=None, lane=0) -> dict[int, list[tuple[int, str]]]:
+    rows = range(plan.batch_size) if rows is None else rows
+    feed = RecordFeed(corpus, plan, lane, rows)
+    return {row: rest_of(feed, index) for index, row in enumerate(rows)}
+
+
+def rest_of(feed, index) -> list[tuple[int, str]]:
+    return list(iter(lambda: feed.take(index), None))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_record_once_an_epoch_and_rows_equally_long(corpus, lines, shuffle):
+    plan = StreamPlan(7, shuffle=shuffle, shuffle_buffer=100, num_epochs=3)
+    rows = rows_of(corpus, plan)
+    for epoch in range(3):
+        dealt = [[record for of, record in row if of == epoch] for row in rows.values()]
+        assert Counter(record for row in dealt for record in row) == Counter(lines)
+        lengths = [sum(map(corpus.weight, row)) for row in dealt]
+        assert max(lengths) - min(lengths) <= 41
+
+
+def test_the_order_depends_on_seed_and_epoch_and_nothing_else(corpus):
+    plan = StreamPlan(4, seed=1, shuffle_buffer=100, num_epochs=2)
+    rows = rows_of(corpus, plan)
+    assert rows_of(corpus, plan) == rows
+    first, second = ([record for of, record in rows[0] if of == epoch] for epoch in (0, 1))
+    assert first != second
+    assert rows_of(corpus, StreamPlan(4, seed=2, shuffle_buffer=100, num_epochs=2)) != rows
+    assert rows_of(corpus, StreamPlan(4, seed=1, shuffle_buffer=100, num_epochs=1))[0] == [(0, each) for each in first]
+
+
+def test_without_shuffling_a_single_row_is_the_corpus(corpus):
+    in_order = [record for shard in range(5) for record in corpus.records(shard)]
+    for buffer in (1, 17, 10_000):
+        plan = StreamPlan(1, shuffle=False, shuffle_buffer=buffer, num_epochs=1)
+        assert [record for _, record in rows_of(corpus, plan)[0]] == in_order
+
+
+def test_a_row_is_the_same_whoever_else_is_kept(corpus):
+    plan = StreamPlan(6, shuffle_buffer=50, num_epochs=2)
+    rows = rows_of(corpus, plan)
+    for own in (range(2), range(2, 3), range(3, 6)):
+        assert rows_of(corpus, plan, own) == {row: rows[row] for row in own}
+
+
+@pytest.mark.parametrize(
+    ("num_shards", "batch_size", "lanes"), [(1, 8, 1), (3, 8, 2), (4, 8, 4), (9, 8, 8), (5, 6, 3)]
+)
+def test_lanes_share_the_shards_of_remote_data(lines, num_shards, batch_size, lanes):
+    corpus = sharded_dataset(lines, num_shards)
+    plan = StreamPlan(batch_size, shuffle_buffer=100, num_epochs=2)
+    assert plan.num_lanes(corpus) == lanes
+    width = batch_size // lanes
+    dealt = [
+        each
+        for lane in range(lanes)
+        for row in rows_of(corpus, plan, range(lane * width, (lane + 1) * width), lane).values()
+        for each in row
+    ]
+    assert Counter(dealt) == Counter((epoch, line) for epoch in (0, 1) for line in lines)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_it_goes_on_from_any_position(corpus, shuffle):
+    plan = StreamPlan(6, shuffle=shuffle, shuffle_buffer=70, num_epochs=3)
+    own = range(2, 5)
+    expected = rows_of(corpus, plan, own)
+    generator = np.random.default_rng(0)
+    for _ in range(25):
+        feed = RecordFeed(corpus, plan, 0, own)
+        taken = [0, 0, 0]
+        for _ in range(generator.integers(0, 3 * NUM_RECORDS // 2)):
+            row = int(np.argmin(taken)) if generator.random() < 0.8 else int(generator.integers(3))
+            if feed.take(row) is not None:
+                taken[row] += 1
+        state = json.loads(json.dumps(feed.state(taken)))
+        resumed = RecordFeed(corpus, plan, 0, own, state, taken)
+        for index, row in enumerate(own):
+            assert rest_of(resumed, index) == expected[row][taken[index] :]
+
+
+def test_a_position_does_not_grow(corpus):
+    plan = StreamPlan(3, shuffle_buffer=20, num_epochs=None)
+    feed = RecordFeed(corpus, plan, 0, range(3))
+    taken = [0, 0, 0]
+    for step in range(3000):
+        feed.take(step % 3)
+        taken[step % 3] += 1
+        size = len(json.dumps(feed.state(taken)))
+        assert size < 200
+    assert feed.state(taken)["epoch"] >= 4
+
+
+def test_a_corpus_without_text_is_an_error(tmp_path):
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(CorpusError, match="the corpus has no text"):
+        RecordFeed(open_corpus(tmp_path), StreamPlan(2), 0, range(2)).take(0)

@@ -1,0 +1,20 @@
+"""Splitting text into sentences."""
+
+import pytest
+
+from modeling_elmo.pretraining.sentences import split_sentences
+
+
+@pytest.mark.parametrize(
+    ("language", "sentences"),
+    [
+        ("en", ["Dr. Smith paid $3.50 on Jan. 5.", '"Did he?" she asked.', "The U.S. Army came."]),
+        ("en", ["See torch.nn.Module for more.", "Then use os.path.join."]),
+        ("hu", ["Megjött dr. Kovács.", "Jó napot!"]),
+        ("zh", ["他来了。", "她走了。"]),
+        ("en", []),
+    ],
+)
+def test_sentences(language, sentences):
+    separator = "" if language == "zh" else " "
+    assert split_sentences(separator.join(sentences), language) == sentences
