@@ -231,6 +231,8 @@ class ElmoTokenizer(TokenizersBackend):
             min_frequency (`int`): words that occur less often are left out.
             options: go to the class.
         """
+        if isinstance(texts, str):
+            raise TypeError("train_from_iterator needs texts or lists of words, not one string")
         empty = cls(**options)
         counts: Counter[str] = Counter()
         for number, text in enumerate(texts):
@@ -238,16 +240,13 @@ class ElmoTokenizer(TokenizersBackend):
             if "" in words:
                 raise _empty_word(number, list(words).index(""))
             counts.update(words)
-        special = [empty.bos_token, empty.eos_token, empty.unk_token]
-        for token in (*special, empty.pad_token):
+        for token in (empty.bos_token, empty.eos_token, empty.unk_token, empty.pad_token):
             counts.pop(token, None)
         # Rust strings hold no lone surrogates: such a word stays unknown.
         kept = [word for word, count in counts.items() if count >= min_frequency and not _SURROGATES.search(word)]
         kept.sort(key=lambda word: (-counts[word], word))
-        rows = empty.vocab_size
-        return cls(
-            vocab=empty._rows()[:rows] + kept[: None if vocab_size is None else max(vocab_size - rows, 0)], **options
-        )
+        special = empty._rows()[: empty.vocab_size]
+        return cls(vocab=[*special, *kept][: vocab_size and max(vocab_size, len(special))], **options)
 
     def train_new_from_iterator(
         self,
@@ -349,7 +348,7 @@ class ElmoTokenizer(TokenizersBackend):
         """The library's encoding with `character_ids` added; arguments and result as there."""
         is_batch = isinstance(text, (list, tuple)) and not (is_split_into_words and not _is_nested(text))
         texts = text if is_batch else [text]
-        pairs = text_pair if is_batch or not text_pair else [text_pair]
+        pairs = text_pair if is_batch else [text_pair] if text_pair else None
         _check_texts(texts, pairs, is_split_into_words)
         if split_special_tokens is None:
             split_special_tokens = self.split_special_tokens
@@ -375,6 +374,7 @@ class ElmoTokenizer(TokenizersBackend):
             # Rust takes no lone surrogates. One for one, so that offsets and word numbers stay true.
             replaced = _without_surrogates(texts), _without_surrogates(pairs)
             if replaced == (texts, pairs):
+                _check_types(texts, pairs, is_split_into_words)
                 raise
             batch = TokenizersBackend._encode_plus(view, *replaced, **options)
         encodings = batch.encodings
@@ -412,9 +412,9 @@ class ElmoTokenizer(TokenizersBackend):
         """
         shared = self._tokenizer
         backend = Tokenizer(shared.model)
+        backend.normalizer = shared.normalizer
         backend.post_processor = shared.post_processor
         if not is_split_into_words:
-            backend.normalizer = shared.normalizer
             backend.pre_tokenizer = shared.pre_tokenizer
             added = [token for _, token in sorted(shared.get_added_tokens_decoder().items())]
             if not (split_special_tokens and all(token.special for token in added)):
@@ -470,6 +470,12 @@ class ElmoTokenizer(TokenizersBackend):
                 for number, word in enumerate(words):
                     ids[number] = added.get(word, ids[number])
         return ids
+
+    def convert_ids_to_tokens(self, ids: int | list[int], skip_special_tokens: bool = False) -> str | list[str] | None:
+        tokens = super().convert_ids_to_tokens(ids, skip_special_tokens)
+        if isinstance(tokens, list):
+            return [token and _SHADOWED.sub("", token) for token in tokens]
+        return tokens and _SHADOWED.sub("", tokens)
 
     def pad(
         self,
@@ -732,6 +738,20 @@ def _check_texts(texts: Sequence, pairs: Sequence | None, is_split_into_words: b
             for words in sentence if _is_nested(sentence) else [sentence]:
                 if "" in words:  # Rust would drop it, and so shift every later word
                     raise _empty_word(number, list(words).index(""), where)
+
+
+def _check_types(texts: Sequence, pairs: Sequence | None, is_split_into_words: bool):
+    """Say what it is that Rust refused."""
+    kind = "a list of words" if is_split_into_words else "a string"
+    for where, sentences in (("", texts), (" of the second texts", pairs or [])):
+        for number, sentence in enumerate(sentences):
+            if isinstance(sentence, str) and not is_split_into_words:
+                continue
+            if not isinstance(sentence, (list, tuple)):
+                raise TypeError(f"sentence {number}{where} is {sentence!r}; it must be {kind}")
+            for position, word in enumerate(sentence):
+                if not isinstance(word, (str, list, tuple)):
+                    raise TypeError(f"word {position} of sentence {number}{where} is {word!r}; it must be a string")
 
 
 def _flatten(masks: Iterable[list[int]]) -> np.ndarray:

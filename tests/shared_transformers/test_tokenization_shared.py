@@ -21,6 +21,15 @@ CORPUS = [
     "hello what a long sequence this would be if it were not so short",
 ]
 
+# The shared tests' long string, its words apart.
+WORDS_APART = (
+    "This is a test 😊 I was born in 92000 , and this is falsé . 生活的真谛是 Hi Hello Hi Hello Hello "
+    "< s > hi < s > there The following string should be properly encoded : Hello . "
+    "But ird and ปี ird ด Hey how are you doing"
+)
+WORDS = WORDS_APART.split()
+VOCAB = list(dict.fromkeys([*WORDS, *" ".join(CORPUS).split()]))
+
 
 class SharedSetUp:
     """Saves a small tokenizer where the shared tests would fetch a published one."""
@@ -31,7 +40,7 @@ class SharedSetUp:
     @classmethod
     def setUpClass(cls):
         cls.tmpdirname = tempfile.mkdtemp()
-        ElmoTokenizer.train_from_iterator(CORPUS).save_pretrained(cls.tmpdirname)
+        ElmoTokenizer(VOCAB).save_pretrained(cls.tmpdirname)
         cls.from_pretrained_id = [cls.tmpdirname]
         cls.tokenizers_list = [(ElmoTokenizer, cls.tmpdirname, {})]
 
@@ -48,6 +57,10 @@ class WithoutCharacters(ElmoTokenizer):
 
 
 class ElmoTokenizerTest(SharedSetUp, common.TokenizerTesterMixin, unittest.TestCase):
+    integration_expected_tokens = WORDS
+    integration_expected_token_ids = [3 + VOCAB.index(word) for word in WORDS]  # after <S>, </S>, <UNK>
+    integration_expected_decoded_text = WORDS_APART
+
     def test_batch_encode_dynamic_overflowing(self):
         """The shared test wants tensors of two dimensions; character_ids have three."""
         with mock.patch.object(ElmoTokenizerTest, "tokenizer_class", WithoutCharacters):
@@ -55,10 +68,8 @@ class ElmoTokenizerTest(SharedSetUp, common.TokenizerTesterMixin, unittest.TestC
 
     def test_tokenize_special_tokens(self):
         """The shared test wants special tokens found in text; for that ours has to be asked."""
-        kwargs = {"split_special_tokens": False}
-        with mock.patch.object(
-            self, "get_tokenizer", lambda **_: ElmoTokenizer.from_pretrained(self.tmpdirname, **kwargs)
-        ):
+        tokenizer = self.get_tokenizer(split_special_tokens=False)
+        with mock.patch.object(self, "get_tokenizer", lambda **_: tokenizer):
             super().test_tokenize_special_tokens()
 
 
