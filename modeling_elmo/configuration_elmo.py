@@ -165,6 +165,10 @@ class ElmoConfig(PreTrainedConfig):
         kwargs["auto_map"] = dict(AUTO_MAP)  # constant: the code of every class lies beside every checkpoint
         super().__post_init__(**kwargs)
 
+    def to_dict(self) -> dict:
+        # Saving a model puts that model's class into `self.auto_map`, maybe in the place of another.
+        return {**super().to_dict(), "auto_map": dict(AUTO_MAP)}
+
     def validate_choices(self):
         for key, choices in (
             ("representation", REPRESENTATIONS),
@@ -177,6 +181,8 @@ class ElmoConfig(PreTrainedConfig):
     def validate_sizes(self):
         for key in (
             "vocab_size",
+            "character_vocab_size",
+            "max_characters_per_token",
             "cell_size",
             "representation_size",
             "num_representations",

@@ -19,20 +19,17 @@ class ElmoProjection(nn.Module):
 
     def __init__(self, config: ElmoConfig):
         super().__init__()
-        self.width, self.num_directions = config.output_size, config.num_directions
-        parts = 1 + config.num_hidden_layers * config.num_directions
-        self.weight = nn.Parameter(torch.empty(config.representation_size, parts * config.output_size))
+        self.width = config.output_size
+        # Each layer has an equal share; in it, each direction.
+        share = 1.0 / (config.num_hidden_layers + 1)
+        outputs = config.num_hidden_layers * config.num_directions
+        self.initial_shares = [share] + [share / config.num_directions] * outputs
+        self.weight = nn.Parameter(torch.empty(config.representation_size, (1 + outputs) * self.width))
 
-    @torch.no_grad()
-    def initial_weight(self) -> torch.Tensor:
-        size, width = self.weight.shape[0], self.width
-        parts = self.weight.shape[1] // width
-        block = torch.eye(size)
-        if size != width:
-            block = nn.init.orthogonal_(torch.empty(size, width))
-        num_layers = 1 + (parts - 1) // self.num_directions
-        shares = [1.0 / num_layers] + [1.0 / (num_layers * self.num_directions)] * (parts - 1)
-        return torch.cat([share * block for share in shares], dim=1)
+    def averaging_weight(self) -> torch.Tensor:
+        size = self.weight.shape[0]
+        block = torch.eye(size) if size == self.width else nn.init.orthogonal_(torch.empty(size, self.width))
+        return torch.cat([share * block for share in self.initial_shares], dim=1)
 
     def forward(
         self, hidden_states: tuple[torch.Tensor, ...], mask: torch.Tensor, boundaries: torch.Tensor | None
@@ -61,14 +58,15 @@ class ElmoScalarMix(nn.Module):
         if self.norm is not None:
             counted = mask & ~boundaries if self.norm == "batch_without_boundaries" else mask
             hidden_states = tuple(self._normalize(layer, counted) for layer in hidden_states)
-        shares = torch.softmax(self.weights.float(), dim=0)
+        shares = self.gamma * torch.softmax(self.weights, dim=0)
         mixed = sum(share * layer for share, layer in zip(shares, hidden_states, strict=True))
-        return (self.gamma * mixed * mask[..., None]).to(hidden_states[0].dtype)
+        return mixed.masked_fill(~mask[..., None], 0.0)
 
     def _normalize(self, layer: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
         """Mean 0 and variance 1 over tokens and features: of a sentence, or of the whole batch as old systems did."""
         dims = (1, 2) if self.norm == "sentence" else (0, 1, 2)
-        values, counted = layer.float(), counted[..., None]
+        # Half precision has neither room for the sums nor for the epsilon.
+        values, counted = layer.to(torch.promote_types(layer.dtype, torch.float32)), counted[..., None]
         count = (counted.sum(dims, keepdim=True) * layer.shape[-1]).clamp(min=1)
         mean = (values * counted).sum(dims, keepdim=True) / count
         variance = ((values - mean) * counted).square().sum(dims, keepdim=True) / count

@@ -84,7 +84,7 @@ class ElmoPreTrainedModel(PreTrainedModel):
                 bound = (6 / sum(module.projection_weight.shape[1:])) ** 0.5
                 init.uniform_(module.projection_weight, -bound, bound)
         elif isinstance(module, ElmoProjection):
-            init.copy_(module.weight, module.initial_weight())
+            init.copy_(module.weight, module.averaging_weight())
         elif isinstance(module, ElmoScalarMix):
             init.zeros_(module.weights)
             init.ones_(module.gamma)

@@ -55,8 +55,8 @@ def make_config() -> Callable[..., ElmoConfig]:
 
 @pytest.fixture(scope="session")
 def make_model(make_config) -> Callable[..., ElmoPreTrainedModel]:
-    """`make_model(model_class, seed=0, **options)`: a tiny model in evaluation mode; every parameter is random, because
-    zeros (of biases, say) hide mistakes."""
+    """`make_model(model_class, seed=0, **options)`: a tiny model in evaluation mode; every parameter is random,
+    because zeros (of biases, say) hide mistakes."""
 
     def make(model_class=ElmoModel, seed: int = 0, **options) -> ElmoPreTrainedModel:
         torch.manual_seed(seed)
@@ -71,8 +71,8 @@ def make_model(make_config) -> Callable[..., ElmoPreTrainedModel]:
 
 @pytest.fixture(scope="session")
 def make_batch() -> Callable[..., dict[str, torch.Tensor]]:
-    """`make_batch(sentences, side="right", length=None)`: the model's inputs for lists of words, as the tokenizer makes
-    them; `input_ids` are a number for each letter a word begins with."""
+    """`make_batch(sentences, side="right", length=None)`: the model's inputs for lists of words, as the tokenizer
+    makes them; `input_ids` are a number for each letter a word begins with."""
 
     def make(sentences: Sequence[Sequence[str]], side: str = "right", length: int | None = None, marks: bool = True):
         words = [["<S>", *sentence, "</S>"] if marks else list(sentence) for sentence in sentences]
@@ -92,11 +92,11 @@ def make_batch() -> Callable[..., dict[str, torch.Tensor]]:
 
 
 SENTENCES = [
-    "The old bank by the river was closed .".split(),
-    "Hé said 😀 naïveté".split(),
+    ["The", "old", "bank", "by", "the", "river", "was", "closed", "."],
+    ["Hé", "said", "😀", "naïveté"],
     ["Ok"],
-    "pneumonoultramicroscopicsilicovolcanoconiosis is ein Donaudampfschifffahrtsgesellschaftskapitänspatentverlust".split(),
-    "the river bank the river".split(),
+    ["pneumonoultramicroscopicsilicovolcanoconiosis", "ist", "Donaudampfschifffahrtsgesellschaftskapitänspatent"],
+    ["the", "river", "bank", "the", "river"],
 ]
 
 

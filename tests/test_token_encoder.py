@@ -5,7 +5,7 @@ from plain_bilm import token_vector
 from modeling_elmo import token_encoder
 from modeling_elmo.token_encoder import distinct_rows
 
-WORDS = "<S> </S> a an the river Überraschung 😀 naïve".split() + ["x" * 48, "y" * 60, "ab" * 20]
+WORDS = ["<S>", "</S>", "a", "an", "the", "river", "Überraschung", "😀", "naïve", "x" * 48, "y" * 60, "ab" * 20]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """transformers' own shared tests, which ship in its source distribution, as the package `transformers_tests`.
 
 Set TRANSFORMERS_SOURCE to the unpacked source distribution. A test module asks for what it needs with
-`pytest.importorskip("transformers_tests.test_modeling_common", reason=...)`, and is skipped where the variable is unset.
+`pytest.importorskip("transformers_tests.test_modeling_common", reason=...)`, and is skipped where it is unset.
 """
 
 import importlib.machinery
@@ -60,8 +60,8 @@ def register_shared_tests(source: Path) -> None:
     tests = source / "tests"
     if not (tests / "test_modeling_common.py").is_file():
         raise FileNotFoundError(
-            f"TRANSFORMERS_SOURCE is {source}, which has no tests/test_modeling_common.py; set it to the unpacked source "
-            "distribution of transformers, or unset it to skip the shared tests"
+            f"TRANSFORMERS_SOURCE is {source}, which has no tests/test_modeling_common.py; set it to the unpacked "
+            "source distribution of transformers, or unset it to skip the shared tests"
         )
     # Under their own name `tests` they would clash with ours.
     add_module("transformers_tests", tests)
