@@ -28,10 +28,14 @@ class ElmoVariationalDropout(nn.Dropout):
 
 
 class ElmoTaskLSTM(nn.Module):
-    """A bidirectional LSTM that reads the words of each text and nothing else, wherever the padding stands."""
+    """A bidirectional LSTM that reads the words of each text and nothing else, wherever the padding stands.
+
+    Its input is normalised word by word, so that a head learns equally fast whatever the scale of a biLM's vectors.
+    """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, dropout: float = 0.0):
         super().__init__()
+        self.norm = nn.LayerNorm(input_size)
         self.lstm = nn.LSTM(
             input_size, hidden_size, num_layers, bidirectional=True, dropout=dropout if num_layers > 1 else 0.0
         )
@@ -42,7 +46,7 @@ class ElmoTaskLSTM(nn.Module):
         packing = pack_mask(mask, num_directions=1)
         if packing.tokens.numel() == 0:
             return vectors.new_zeros(*mask.shape, 2 * self.lstm.hidden_size)
-        words = vectors.flatten(0, 1)[packing.tokens]
+        words = self.norm(vectors.flatten(0, 1)[packing.tokens])
         packed, _ = self.lstm(PackedSequence(words[packing.sources[0]], torch.tensor(packing.batch_sizes)))
         return pad_tokens(packed.data[packing.slots[0]], packing, mask)
 
