@@ -1,14 +1,12 @@
 """Character rows, byte for byte."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tokenization_elmo import ElmoTokenizer
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 WORDS = [
     "x",
     "cat",
@@ -165,10 +163,9 @@ class TestCodePoints:
         with pytest.raises(ValueError, match=message):
             ElmoTokenizer(character_vocab=characters)
 
-    @pytest.mark.skipif(not DATA.is_dir(), reason="the reference data is not here")
     @pytest.mark.parametrize("folder", ["elmoformanylangs_words", "elmoformanylangs_chars"])
-    def test_reference_files(self, folder):
-        place = DATA / "fixtures_reference" / folder
+    def test_reference_files(self, folder, shared_data):
+        place = shared_data / "fixtures_reference" / folder
         word_dic = place / "word.dic" if (place / "word.dic").exists() else None
         tokenizer = ElmoTokenizer.from_dic_files(place / "char.dic", word_dic)
         characters, words = {}, {"<oov>": 0, "<bos>": 1, "<eos>": 2, "<pad>": 3}
@@ -176,7 +173,9 @@ class TestCodePoints:
             for line in path.read_text(encoding="utf-8").split("\n")[:-1] if path else []:
                 fields = line.strip().split("\t")
                 entries["\u3000" if len(fields) == 1 else fields[0]] = int(fields[-1])
-        for sentence in json.loads((DATA / "fixtures_reference" / "sentences.json").read_text(encoding="utf-8")):
+        for sentence in json.loads(
+            (shared_data / "fixtures_reference" / "sentences.json").read_text(encoding="utf-8")
+        ):
             batch = tokenizer(sentence, is_split_into_words=True, add_special_tokens=False)
             assert batch["input_ids"] == [words.get(word[:48], 0) for word in sentence]
             assert batch["character_ids"] == [code_point_row(word, characters) for word in sentence]
