@@ -155,7 +155,7 @@ def test_gradients(make_config, options):
         return (*outputs, *last)
 
     values = [inputs, *state, *stack.parameters()]
-    assert torch.autograd.gradcheck(run, [value.detach().requires_grad_() for value in values])
+    assert torch.autograd.gradcheck(run, [value.detach().requires_grad_() for value in values], fast_mode=True)
 
 
 @pytest.mark.parametrize("directions", [1, 2])
