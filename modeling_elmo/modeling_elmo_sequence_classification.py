@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from transformers.loss.loss_utils import ForSequenceClassificationLoss
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
@@ -76,7 +77,7 @@ class ElmoForSequenceClassification(ElmoTaskModel):
         logits = self.classifier(self.dropout(torch.relu(self.hidden(self.dropout(pooled)))))
         loss = None
         if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+            loss = ForSequenceClassificationLoss(labels=labels, pooled_logits=logits, config=self.config)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         return SequenceClassifierOutput(
@@ -109,7 +110,9 @@ class ElmoForSequenceClassification(ElmoTaskModel):
         aligned = attend(text, partner, partner_mask)
         features = torch.cat([text, aligned, text - aligned, text * aligned], dim=-1)
         compared = torch.relu(self.comparison(self.word_dropout(features)))
-        return self.pooling(self.composer(self.word_dropout(compared), text_mask), text_mask)
+        composed = self.composer(self.word_dropout(compared), text_mask)
+        # The way around comparison and composition makes the first epochs count.
+        return self.pooling(composed + text[..., : composed.shape[-1]], text_mask)
 
 
 __all__ = ["ElmoForSequenceClassification"]
