@@ -8,12 +8,15 @@ AUTO_MAP = {
     "AutoConfig": "configuration_elmo.ElmoConfig",
     "AutoModel": "modeling_elmo.ElmoModel",
     "AutoModelForPreTraining": "modeling_elmo.ElmoForPreTraining",
+    "AutoModelForQuestionAnswering": "modeling_elmo_question_answering.ElmoForQuestionAnswering",
     "AutoModelForSequenceClassification": "modeling_elmo_sequence_classification.ElmoForSequenceClassification",
+    "AutoModelForTokenClassification": "modeling_elmo_token_classification.ElmoForTokenClassification",
 }
 
 REPRESENTATIONS = ("projection", "scalar_mix")
 SCALAR_MIX_NORMS = (None, "sentence", "batch", "batch_without_boundaries")
 ACTIVATIONS = ("relu", "tanh")
+LABEL_SCHEMES = ("BIO", "BIOES", "none")
 
 
 @strict
@@ -92,6 +95,9 @@ class ElmoConfig(PreTrainedConfig):
             Genres told apart in coreference resolution. 0: the genre is not looked at.
         predict_singletons (`bool`, defaults to `False`):
             Whether coreference resolution also learns and gives mentions that nothing else refers to.
+        label_scheme (`str`, *optional*):
+            How token classification labels mark entities, which forbids transitions such as `O` to `I-PER`: `"BIO"`,
+            `"BIOES"` or `"none"`. By default what the names in `id2label` look like.
         num_negative_samples (`int`, defaults to 8192):
             Words sampled for the softmax in pretraining. 0: always the exact softmax.
         adaptive_softmax_cutoffs (`list[int]`, *optional*):
@@ -144,6 +150,7 @@ class ElmoConfig(PreTrainedConfig):
     head_hidden_size: int = 256
     head_num_layers: int = 1
     head_dropout: float | int = 0.5
+    label_scheme: str | None = None
     max_span_width: int = 30
     top_span_ratio: float | int = 0.4
     max_antecedents: int = 50
@@ -174,6 +181,7 @@ class ElmoConfig(PreTrainedConfig):
             ("representation", REPRESENTATIONS),
             ("scalar_mix_norm", SCALAR_MIX_NORMS),
             ("hidden_act", ACTIVATIONS),
+            ("label_scheme", (None, *LABEL_SCHEMES)),
         ):
             if getattr(self, key) not in choices:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)!r}; it must be one of {choices}")

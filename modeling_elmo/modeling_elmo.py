@@ -602,6 +602,8 @@ def mean_loss(losses: list[torch.Tensor | None]) -> torch.Tensor | None:
 if TYPE_CHECKING:
     # What this module names is copied beside a checkpoint: so the code of every task head travels with each of them.
     from .modeling_elmo_coreference import ElmoForCoreferenceResolution as ElmoForCoreferenceResolution
+    from .modeling_elmo_question_answering import ElmoForQuestionAnswering as ElmoForQuestionAnswering
     from .modeling_elmo_sequence_classification import ElmoForSequenceClassification as ElmoForSequenceClassification
+    from .modeling_elmo_token_classification import ElmoForTokenClassification as ElmoForTokenClassification
 
 __all__ = ["ElmoForPreTraining", "ElmoModel", "ElmoPreTrainedModel"]

@@ -1,8 +1,10 @@
 """What all task heads share: the words' vectors, from characters or from layers computed before."""
 
 import torch
+from transformers import initialization as init
 
 from .configuration_elmo import ElmoConfig
+from .crf import ElmoCRF, label_constraints
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
 
 
@@ -12,12 +14,22 @@ class ElmoTaskModel(ElmoPreTrainedModel):
     A subclass ends its `__init__` with `self.post_init()` and `self.set_trainable()`.
     """
 
-    # The losses are means over the batch; Trainer divides them by its accumulation steps.
+    # Losses are means over a batch's rows, and Trainer divides them by its accumulation steps.
     accepts_loss_kwargs = False
 
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         self.elmo = ElmoModel(config)
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, ElmoCRF):
+            for parameter in (module.transitions, module.start, module.end):
+                init.zeros_(parameter)
+            buffers = (module.may_follow, module.may_start, module.may_end)
+            for buffer, value in zip(buffers, label_constraints(module.labels, module.scheme), strict=True):
+                init.copy_(buffer, value)
 
     def represent(
         self,
