@@ -1,0 +1,87 @@
+"""Checkpoints of a run that can be killed at any moment: each is complete or does not exist.
+
+A checkpoint is written into a folder with a temporary name, forced to the disk, and renamed. Nothing in it is a pickle
+of objects: weights are safetensors, other tensors are read with `weights_only`.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FOLDER, UNFINISHED = "checkpoints", "unfinished"
+
+
+def checkpoint_path(output_dir: Path, step: int) -> Path:
+    return output_dir / FOLDER / f"step-{step:08d}"
+
+
+def saved_checkpoints(output_dir: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    return sorted(path for path in (output_dir / FOLDER).glob("step-*") if path.is_dir())
+
+
+def write_checkpoint(path: Path, is_main: bool, barrier: Callable[[], None], write: Callable[[Path], None]) -> None:
+    """Calls `write(folder)` in every process, then gives the folder its name."""
+    unfinished = path.parent / UNFINISHED
+    if is_main:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+    barrier()
+    write(unfinished)
+    barrier()
+    if is_main:
+        for file in unfinished.rglob("*"):
+            sync(file)
+        sync(unfinished)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(unfinished, path)
+        sync(path.parent)
+    barrier()
+
+
+def keep_checkpoints(output_dir: Path, newest: int, best_step: int | None) -> None:
+    """Deletes all but the newest checkpoints and the best one."""
+    saved = saved_checkpoints(output_dir)
+    best = None if best_step is None else checkpoint_path(output_dir, best_step)
+    for path in saved[:-newest]:
+        if path != best:
+            # Renamed first: a checkpoint that is half deleted must not look complete.
+            doomed = path.with_name(f"deleted-{path.name}")
+            os.replace(path, doomed)
+            shutil.rmtree(doomed)
+
+
+def clean_up(output_dir: Path) -> None:
+    """Removes what a killed process left half written or half deleted."""
+    for path in [*(output_dir / FOLDER).glob("deleted-*"), output_dir / FOLDER / UNFINISHED]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a text file so that it holds the old or the new text, whatever happens."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    sync(unfinished)
+    os.replace(unfinished, path)
+
+
+def sync(path: Path) -> None:
+    """Forces a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
+    """What `torch.save` wrote, as long as it is tensors, numbers, text, lists and dictionaries."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path}: not a file of tensors that this program wrote, or damaged: {error}") from error

@@ -1,0 +1,94 @@
+"""What a biLM knows of a word's context: one word in two uses, and the words whose vectors are nearest to each."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+MIN_OCCURRENCES = 8
+# The most frequent words are those of grammar.
+SKIPPED_RANKS = 60
+
+
+class Occurrence(NamedTuple):
+    sentence: int
+    position: int
+
+
+def print_neighbours(checkpoint: str | Path, sentences: list[list[str]], num_words: int = 3, num_nearest: int = 4):
+    """Loads `checkpoint` with AutoModel and prints, for some ambiguous words of the sentences, two contexts that it
+    tells apart, each with the nearest words of other sentences.
+
+    The vectors are `last_hidden_state`, their mean taken away; nearness is the cosine.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    model = AutoModel.from_pretrained(checkpoint).eval()
+    places, vectors = _embed(model, tokenizer, sentences)
+    of_sentence = torch.tensor([place.sentence for place in places])
+    for word, uses in _ambiguous_words(tokenizer, sentences, places, vectors, num_words):
+        print(f'\n"{word}"')
+        for use in uses:
+            print(f"  {_in_context(sentences, places[use])}")
+            nearness = vectors @ vectors[use]
+            nearness[of_sentence == places[use].sentence] = -1.0
+            for score, other in zip(*(part.tolist() for part in nearness.topk(num_nearest)), strict=True):
+                print(f"      {score:.2f}  {_in_context(sentences, places[other])}")
+
+
+@torch.no_grad()
+def _embed(model, tokenizer, sentences: list[list[str]]) -> tuple[list[Occurrence], torch.Tensor]:
+    places, vectors = [], []
+    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
+    for start in range(0, len(order), 64):
+        batch = order[start : start + 64]
+        inputs = tokenizer(
+            [sentences[index] for index in batch], is_split_into_words=True, padding=True, return_tensors="pt"
+        )
+        output = model(**inputs).last_hidden_state
+        for row, index in enumerate(batch):
+            # Without <S>, which is in front.
+            vectors.append(output[row, 1 : len(sentences[index]) + 1])
+            places += [Occurrence(index, position) for position in range(len(sentences[index]))]
+    vectors = torch.cat(vectors)
+    return places, torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1)
+
+
+def _ambiguous_words(tokenizer, sentences, places, vectors, num_words):
+    """Words whose occurrences fall into two groups most clearly, each with the most typical occurrence of both."""
+    occurrences = defaultdict(list)
+    for index, (sentence, position) in enumerate(places):
+        occurrences[sentences[sentence][position]].append(index)
+    scored = []
+    for word, indices in occurrences.items():
+        rank = tokenizer.convert_tokens_to_ids(word)
+        if len(indices) < MIN_OCCURRENCES or not word.isalpha() or len(word) < 3 or not word.islower():
+            continue
+        if SKIPPED_RANKS <= rank != tokenizer.unk_token_id:
+            separation, uses = _two_uses(vectors[indices])
+            scored.append((separation, word, [indices[use] for use in uses]))
+    return [(word, uses) for _, word, uses in sorted(scored, reverse=True)[:num_words]]
+
+
+def _two_uses(vectors: torch.Tensor) -> tuple[float, list[int]]:
+    """Two-means of a word's vectors: how clearly they fall apart, and the vector nearest to each centre."""
+    first = int((vectors @ vectors.mean(0)).argmin())
+    second = int((vectors @ vectors[first]).argmin())
+    centres = vectors[[first, second]]
+    for _ in range(10):
+        group = (vectors @ torch.nn.functional.normalize(centres, dim=-1).T).argmax(1)
+        sizes = torch.bincount(group, minlength=2)
+        if sizes.min() < max(2, len(vectors) // 5):
+            return 0.0, [first, second]
+        centres = torch.stack([vectors[group == each].mean(0) for each in (0, 1)])
+    within = (vectors - centres[group]).square().sum(-1).mean()
+    between = (centres[0] - centres[1]).square().sum()
+    uses = [int((vectors @ centre).masked_fill(group != each, -9.0).argmax()) for each, centre in enumerate(centres)]
+    return float(between / within), uses
+
+
+def _in_context(sentences: list[list[str]], place: Occurrence, width: int = 5) -> str:
+    words, position = sentences[place.sentence], place.position
+    before, after = words[max(0, position - width) : position], words[position + 1 : position + 1 + width]
+    return " ".join([*before, f"[{words[position]}]", *after])

@@ -1,0 +1,228 @@
+"""A whole pretraining: text, vocabulary, model, training, and what is left behind for others."""
+
+import json
+import math
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, InitProcessGroupKwargs
+from transformers import AutoTokenizer
+
+from tokenization_elmo import ElmoTokenizer
+
+from ..model_card import write_model_card
+from ..modeling_elmo import ElmoForPreTraining
+from .arguments import DataArguments, PretrainingArguments
+from .checkpoints import FOLDER, replace_file
+from .corpus import Corpus, open_corpus
+from .learning_curve import draw_learning_curve
+from .neighbours import print_neighbours
+from .trainer import PretrainingTrainer, clock_time
+from .vocabulary import WordCounts, count_words, unigram_perplexity, write_vocabulary
+from .warm_start import load_initial_model
+
+ARGUMENTS_FILE, VOCABULARY_FILE, FACTS_FILE = "pretraining.json", "vocab.txt", "text.json"
+NEIGHBOUR_SENTENCES = 2000
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """What counting the training text has shown; `None` where it was not counted.
+
+    Attributes:
+        num_positions: words and sentence ends of the training text.
+        unigram: held-out perplexity of a model that knows only how frequent the words are.
+    """
+
+    num_positions: int | None = None
+    unigram: float | None = None
+
+
+def pretrain(arguments: PretrainingArguments) -> Path:
+    """Runs or resumes a pretraining; returns the folder with the model."""
+    options = arguments.training
+    output_dir = Path(options.output_dir)
+    accelerator = Accelerator(
+        cpu=options.cpu,
+        mixed_precision=options.mixed_precision,
+        log_with=options.report_to or None,
+        project_dir=str(output_dir),
+        # One process counts the words of the corpus while the others wait.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
+    )
+    if options.batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"batch_size {options.batch_size} cannot be divided among {accelerator.num_processes} processes"
+        )
+    if accelerator.is_main_process:
+        if options.overwrite:
+            shutil.rmtree(output_dir / FOLDER, ignore_errors=True)
+            for name in (VOCABULARY_FILE, FACTS_FILE):
+                (output_dir / name).unlink(missing_ok=True)
+        output_dir.mkdir(parents=True, exist_ok=True)
+        replace_file(output_dir / ARGUMENTS_FILE, json.dumps(arguments.as_dict(), indent=1))
+    corpus, held_out = first_on_main(accelerator, lambda: open_texts(arguments.data))
+    tokenizer, facts = first_on_main(accelerator, lambda: prepare_vocabulary(arguments, corpus, held_out, accelerator))
+    max_steps = number_of_steps(arguments, facts)
+    if options.report_to:
+        simple = {k: v if isinstance(v, int | float | str) else str(v) for k, v in arguments.as_dict().items()}
+        accelerator.init_trackers("pretraining", config=simple)
+
+    torch.manual_seed(options.seed)
+    model = load_initial_model(arguments.model, tokenizer) if arguments.model.init_from else None
+    if model is None:
+        model = ElmoForPreTraining(arguments.config(tokenizer.vocab_size))
+        if arguments.model.uniform_init is not None:
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    torch.nn.init.uniform_(parameter, -arguments.model.uniform_init, arguments.model.uniform_init)
+    model.to(accelerator.device)
+    if accelerator.num_processes > 1:
+        for parameter in model.parameters():
+            dist.broadcast(parameter.data, 0)
+
+    trainer = PretrainingTrainer(
+        model, tokenizer, corpus, held_out, arguments, accelerator, max_steps, unigram=facts.unigram
+    )
+    finished = trainer.train()
+    if finished and accelerator.is_main_process:
+        leave_behind(trainer, held_out, facts)
+    accelerator.end_training()
+    return output_dir
+
+
+def open_texts(data: DataArguments) -> tuple[Corpus, Corpus]:
+    """Training and held-out text."""
+    options: dict[str, Any] = {
+        "text_format": data.text_format,
+        "language": data.language,
+        "lines_per_record": data.lines_per_record,
+        "column": data.column,
+    }
+    source = data.train_files[0] if len(data.train_files) == 1 else data.train_files
+    corpus = open_corpus(source, split=data.dataset_split, configuration=data.dataset_config, **options)
+    if data.validation_files:
+        return corpus, open_corpus(data.validation_files, **options)
+    return corpus.split(data.held_out_share)
+
+
+def prepare_vocabulary(
+    arguments: PretrainingArguments, corpus: Corpus, held_out: Corpus, accelerator: Accelerator
+) -> tuple[ElmoTokenizer, TextFacts]:
+    """The tokenizer, and what is known of the text. The main process leaves both in the output folder for the others,
+    and for a run that goes on."""
+    data, model = arguments.data, arguments.model
+    output_dir = Path(arguments.training.output_dir)
+    vocabulary_path, facts_path = output_dir / VOCABULARY_FILE, output_dir / FACTS_FILE
+    keep = model.init_from is not None and not model.rebuild_vocabulary
+    if not facts_path.exists():
+        splitter = ElmoTokenizer(word_splitting=data.word_splitting)
+        counts = None
+        if not (data.vocab_file or keep) or arguments.training.max_steps is None:
+            accelerator.print("counting the words of the training text ...", flush=True)
+            processes = os.cpu_count() or 1
+            counts = count_words(
+                corpus,
+                splitter.split_words,
+                min_count=data.min_count,
+                max_size=data.vocab_size,
+                num_processes=min(8, processes) if corpus.is_local and len(corpus.shards) > 1 else 1,
+            )
+        if keep:
+            tokenizer = AutoTokenizer.from_pretrained(model.init_from)
+            if tokenizer.vocab_size <= 3:
+                raise ValueError(
+                    f"{model.init_from} has no vocabulary, so that nothing can be predicted: give rebuild_vocabulary"
+                )
+        elif data.vocab_file:
+            tokenizer = ElmoTokenizer.from_vocab_file(data.vocab_file, word_splitting=data.word_splitting)
+        else:
+            tokenizer = ElmoTokenizer(vocab=counts.vocabulary, word_splitting=data.word_splitting)
+        rows = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
+        if not keep:
+            write_vocabulary(vocabulary_path, rows)
+        facts = describe_text(arguments, counts, rows, held_out, splitter)
+        if facts.num_positions is not None:
+            accelerator.print(f"training text: {facts.num_positions:,} words and sentence ends")
+        replace_file(facts_path, json.dumps(asdict(facts)))
+    facts = TextFacts(**json.loads(facts_path.read_text(encoding="utf-8")))
+    if keep:
+        return AutoTokenizer.from_pretrained(model.init_from), facts
+    return ElmoTokenizer.from_vocab_file(vocabulary_path, word_splitting=data.word_splitting), facts
+
+
+def describe_text(
+    arguments: PretrainingArguments,
+    counts: WordCounts | None,
+    rows: list[str],
+    held_out: Corpus,
+    splitter: ElmoTokenizer,
+) -> TextFacts:
+    if counts is None:
+        return TextFacts()
+    known = set(rows)
+    counts = WordCounts(
+        {word: count for word, count in counts.counts.items() if word in known}, counts.num_words, counts.num_sentences
+    )
+    sentences = held_out.sentences(splitter.split_words)
+    return TextFacts(counts.num_positions, unigram_perplexity(counts, sentences))
+
+
+def number_of_steps(arguments: PretrainingArguments, facts: TextFacts) -> int:
+    options = arguments.training
+    if options.max_steps is not None:
+        return options.max_steps
+    words_per_step = options.batch_size * options.unroll_steps
+    return max(1, math.ceil((options.num_epochs or 1.0) * facts.num_positions / words_per_step))
+
+
+def first_on_main(accelerator: Accelerator, function):
+    """Calls `function` in the main process, and then, what it has left on the disk being there, in the others."""
+    with accelerator.main_process_first():
+        return function()
+
+
+def leave_behind(trainer: PretrainingTrainer, held_out: Corpus, facts: TextFacts):
+    """Model, model card, learning curve; and, on the screen, a look at what was learned."""
+    output_dir, state, arguments = trainer.output_dir, trainer.state, trainer.all_arguments
+    trainer.save_best()
+    draw_learning_curve(output_dir / "learning_curve.png", state.losses, state.evaluations, facts.unigram)
+    best = next(each for each in state.evaluations if each["step"] == state.best_step)
+    backward = "" if best["backward"] is None else f" | {best['backward']:.1f}"
+    write_model_card(
+        output_dir,
+        trainer.model.config,
+        name=output_dir.name,
+        summary="A bidirectional language model (ELMo), pretrained from scratch."
+        if not arguments.model.init_from
+        else f"A bidirectional language model (ELMo), trained further from `{arguments.model.init_from}`.",
+        origin=(
+            f"Trained on {state.words:,} words in {clock_time(state.seconds)} ({state.step:,} steps of "
+            f"{arguments.training.batch_size} streams x {arguments.training.unroll_steps} words, "
+            f"{arguments.training.optimizer}, learning rate {arguments.training.learning_rate}). "
+            f"All options: `{ARGUMENTS_FILE}`."
+        ),
+        evaluation=(
+            "Held-out perplexity (exact softmax) after "
+            f"{best['words']:,} words: {best['forward']:.1f} forward"
+            + ("" if best["backward"] is None else f", {best['backward']:.1f} backward")
+            + ("." if facts.unigram is None else f"; a unigram model has {facts.unigram:.1f}.")
+        ),
+        word_splitting=trainer.tokenizer.word_splitting,
+        language=[arguments.data.language],
+    )
+    del backward
+    print(f"best held-out perplexity: {best['forward']:.1f} forward", end="")
+    print("" if best["backward"] is None else f", {best['backward']:.1f} backward", end="")
+    print(f" at step {best['step']:,}\nmodel, learning curve and options: {output_dir}", flush=True)
+    if arguments.training.show_neighbours:
+        sentences = (s for s in held_out.sentences(trainer.tokenizer.split_words) if 6 <= len(s) <= 40)
+        print("\nNearest neighbours of a word in two contexts, of held-out sentences, by AutoModel:")
+        print_neighbours(output_dir, list(islice(sentences, NEIGHBOUR_SENTENCES)))

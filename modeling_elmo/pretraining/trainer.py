@@ -1,0 +1,476 @@
+"""The training of a bidirectional language model on continuous streams (Peters et al., 2018, section 3.1)."""
+
+import json
+import math
+import shutil
+import signal
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+
+from ..modeling_elmo import ElmoForPreTraining
+from ..softmax import NegativeSamples, sample_log_uniform
+from .arguments import PretrainingArguments
+from .checkpoints import (
+    checkpoint_path,
+    clean_up,
+    keep_checkpoints,
+    load_tensors,
+    saved_checkpoints,
+    write_checkpoint,
+)
+from .corpus import Corpus
+from .evaluation import Perplexity, evaluate, window_inputs
+from .optimizers import clip_gradients, make_optimizers, sum_gradients
+from .schedules import learning_rate_share, plateau_share
+from .streams import Window, WindowLoader
+from .throughput import matrix_flops_per_second, training_flops
+
+# How often several processes ask each other whether one of them was told to stop.
+STOP_CHECK_STEPS = 10
+STATE_FILE, OPTIMIZER_FILE = "trainer_state.json", "optimizer.pt"
+
+
+@dataclass
+class TrainerState:
+    """Where a run stands; travels in its checkpoints.
+
+    Attributes:
+        step: steps done.
+        words: words read in each direction, over all processes.
+        seconds: spent on training steps.
+        best_step, best_perplexity: of the best held-out perplexity so far (mean over directions).
+        losses: `step`, `words`, `loss` at every line of progress.
+        evaluations: `step`, `words`, `seconds`, `forward`, `backward` perplexity.
+    """
+
+    step: int = 0
+    words: int = 0
+    seconds: float = 0.0
+    best_step: int | None = None
+    best_perplexity: float = math.inf
+    losses: list[dict[str, float]] = field(default_factory=list)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+
+
+class StopRequest:
+    """Notes SIGTERM and SIGINT, so that the run can save before it leaves. A second SIGINT interrupts."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+class PretrainingTrainer:
+    """Trains a model on a corpus, and resumes exactly where an earlier process of the same run left off.
+
+    The gradient of a step is that of the mean loss over the global batch, whatever the number of processes and of
+    parts (`accumulation_steps`) that it is divided among: the negatives of a step depend on seed and step only. The
+    model is not wrapped: gradients are summed over the processes explicitly, sparse ones by their rows.
+
+    Args:
+        model: on its device.
+        tokenizer: with the vocabulary of the softmax.
+        corpus, held_out: text to train on and to evaluate on.
+        arguments: all options.
+        accelerator: gives device, processes, autocast and trackers.
+        max_steps: steps in all.
+        unigram: held-out perplexity of a model without context, to compare with.
+    """
+
+    def __init__(
+        self,
+        model: ElmoForPreTraining,
+        tokenizer,
+        corpus: Corpus,
+        held_out: Corpus,
+        arguments: PretrainingArguments,
+        accelerator: Accelerator,
+        max_steps: int,
+        unigram: float | None = None,
+    ):
+        self.model, self.tokenizer, self.held_out = model, tokenizer, held_out
+        self.all_arguments, self.arguments, self.accelerator = arguments, arguments.training, accelerator
+        self.max_steps, self.unigram = max_steps, unigram
+        self.output_dir = Path(self.arguments.output_dir)
+        self.world_size, self.rank = accelerator.num_processes, accelerator.process_index
+        options = self.arguments
+        workers = arguments.data.num_workers
+        if workers is None:
+            workers = 4 if accelerator.device.type == "cuda" else 0
+        self.local_rows = options.batch_size // self.world_size
+        if self.local_rows % options.accumulation_steps:
+            raise ValueError(
+                f"the {self.local_rows} streams of a process cannot be divided into accumulation_steps = "
+                f"{options.accumulation_steps} equal parts"
+            )
+        self.loader = WindowLoader(
+            corpus,
+            tokenizer,
+            batch_size=options.batch_size,
+            unroll_steps=options.unroll_steps,
+            seed=options.seed,
+            shuffle=arguments.data.shuffle,
+            shuffle_buffer=arguments.data.shuffle_buffer,
+            num_workers=workers,
+            **self._stream_options(),
+        )
+        self.optimizers = make_optimizers(model, options)
+        self.parameters = [p for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
+        self.state = TrainerState()
+        self.lstm_state: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.eval_steps = options.eval_steps or max(1, math.ceil(max_steps / 10))
+        self.save_steps = options.save_steps or self.eval_steps
+        if options.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+        if options.torch_compile:
+            model.elmo.lstm.compile()
+        torch.manual_seed(options.seed + 1 + self.rank)  # dropout differs between processes
+
+    def _stream_options(self) -> dict[str, Any]:
+        config = self.model.config
+        return {
+            "rank": self.rank,
+            "world_size": self.world_size,
+            "bidirectional": config.bidirectional,
+            "characters": config.character_embedding_size > 0,
+        }
+
+    # The run
+
+    def train(self) -> bool:
+        """Trains to the last step, or until SIGTERM or SIGINT; true if it has come to the end."""
+        self._resume()
+        self._print_start()
+        with StopRequest() as stop:
+            if self.state.step == 0 and not self.state.evaluations:
+                self._evaluate()
+            windows = iter(self.loader)
+            self.model.train()
+            self._start_clock()
+            while self.state.step < self.max_steps:
+                start = time.perf_counter()
+                self._step(next(windows).to(self.accelerator.device, non_blocking=True))
+                if self.state.step % self.arguments.logging_steps == 0 or self.state.step == self.max_steps:
+                    self._log(start)
+                self.state.seconds += time.perf_counter() - start
+                self._evaluate_and_save()
+                if self._must_stop(stop):
+                    if self.state.step != self.saved_step:
+                        self._save()
+                    self.accelerator.print(f"stopped at step {self.state.step}; the same command goes on from there")
+                    return False
+        return True
+
+    def _step(self, window: Window):
+        options, state = self.arguments, self.state
+        samples = self._negative_samples()
+        rate = self._learning_rate()
+        rows_per_part = self.local_rows // options.accumulation_steps
+        states = []
+        for part in range(options.accumulation_steps):
+            rows = slice(part * rows_per_part, (part + 1) * rows_per_part)
+            inputs = window if options.accumulation_steps == 1 else select_rows(window, rows)
+            before = None if self.lstm_state is None else tuple(each[rows] for each in self.lstm_state)
+            with self.accelerator.autocast():
+                output = self.model(**window_inputs(inputs), negative_samples=samples, state=before, use_cache=True)
+            loss = output.loss * (rows_per_part / options.batch_size)
+            self.loss_sum += loss.detach()
+            if options.loss_times_window:
+                loss = loss * options.unroll_steps
+            self._scaled(loss).backward()
+            states.append(tuple(each.detach() for each in output.state))
+        self.lstm_state = tuple(torch.cat(each) for each in zip(*states, strict=True))
+        self._update(rate)
+        state.step += 1
+        state.words += options.batch_size * options.unroll_steps
+        self.distinct_words += window.input_ids.shape[0]
+
+    def _update(self, rate: float):
+        sum_gradients(self.parameters, self.accelerator.device)
+        scaler = self.accelerator.scaler
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+        clip_gradients(self.parameters, self.arguments.max_grad_norm)
+        for optimizer in self.optimizers:
+            if scaler is not None:
+                scaler.step(optimizer)
+            else:
+                optimizer.step()
+            optimizer.zero_grad()
+        if scaler is not None:
+            scaler.update()
+
+    def _scaled(self, loss: torch.Tensor) -> torch.Tensor:
+        return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
+
+    def _negative_samples(self) -> NegativeSamples | None:
+        config = self.model.config
+        if not config.samples_softmax:
+            return None
+        generator = torch.Generator().manual_seed((self.arguments.seed << 32) + self.state.step)
+        samples = sample_log_uniform(config.vocab_size, config.num_negative_samples, generator)
+        return samples.to(self.accelerator.device)
+
+    def _learning_rate(self) -> float:
+        options = self.arguments
+        share = learning_rate_share(
+            options.schedule, self.state.step, self.max_steps, options.warmup_steps, options.final_learning_rate
+        )
+        if options.schedule == "plateau":
+            perplexities = [each["perplexity"] for each in self.state.evaluations if each["step"] > 0]
+            share *= plateau_share(perplexities, options.plateau_improvement)
+        return options.learning_rate * share
+
+    def _evaluate_and_save(self):
+        step, last = self.state.step, self.state.step == self.max_steps
+        if step % self.eval_steps == 0 or last:
+            self._evaluate()
+        if step % self.save_steps == 0 or last or self.state.best_step == step:
+            self._save()
+
+    def _must_stop(self, stop: StopRequest) -> bool:
+        if self.world_size == 1:
+            return stop.signal is not None
+        if self.state.step % STOP_CHECK_STEPS:
+            return False
+        flag = torch.tensor([stop.signal is not None], dtype=torch.int64, device=self.accelerator.device)
+        dist.all_reduce(flag)
+        return bool(flag.item())
+
+    # Watching
+
+    def _print_start(self):
+        config, options = self.model.config, self.arguments
+        dtype = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.mixed_precision]
+        self.peak = matrix_flops_per_second(self.accelerator.device, dtype) * self.world_size
+        count = sum(p.numel() for p in self.model.elmo.parameters())
+        softmax = sum(p.numel() for p in self.model.softmax.parameters())
+        self.accelerator.print(
+            f"model: {count:,} weights and {softmax:,} in the softmax over {config.vocab_size:,} words; "
+            f"{self.world_size} process{'es' if self.world_size > 1 else ''} on {self.accelerator.device}\n"
+            f"steps: {self.max_steps:,} windows of {options.batch_size} x {options.unroll_steps} words"
+            + (f", from step {self.state.step:,}" if self.state.step else "")
+        )
+
+    def _start_clock(self):
+        self.loss_sum = torch.zeros((), device=self.accelerator.device)
+        self.distinct_words, self.clock_step, self.clock_seconds = 0, self.state.step, self.state.seconds
+
+    def _log(self, step_start: float):
+        options, state = self.arguments, self.state
+        steps = state.step - self.clock_step
+        loss = self.loss_sum.clone()
+        if self.world_size > 1:
+            dist.all_reduce(loss)
+        loss = loss.item() / steps
+        seconds = state.seconds + time.perf_counter() - step_start - self.clock_seconds
+        words_per_step = options.batch_size * options.unroll_steps
+        speed = steps * words_per_step / seconds
+        flops = training_flops(self.model.config, words_per_step, self.world_size * self.distinct_words // steps)
+        left = (self.max_steps - state.step) * words_per_step / speed
+        state.losses.append({"step": state.step, "words": state.words, "loss": loss})
+        kind = "sampled loss" if self.model.config.samples_softmax else "loss"
+        utilisation = flops * steps / seconds / self.peak
+        self.accelerator.print(
+            f"step {state.step:>6,} / {self.max_steps:,} | {kind} {loss:.3f} | {speed:,.0f} words/s, "
+            f"{utilisation:.0%} of peak | {clock_time(left)} left",
+            flush=True,
+        )
+        values = {
+            "train/loss": loss,
+            "train/learning_rate": self._learning_rate(),
+            "train/words_per_second": speed,
+            "train/utilisation": utilisation,
+        }
+        self.accelerator.log(values, step=state.step)
+        self.loss_sum.zero_()
+        self.distinct_words, self.clock_step = 0, state.step
+        self.clock_seconds = state.seconds + time.perf_counter() - step_start
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} at step {state.step}: lower learning_rate or max_grad_norm; the last checkpoint "
+                "is from before"
+            )
+
+    def _evaluate(self) -> Perplexity:
+        state = self.state
+        perplexity = evaluate(self.model, self._held_out_windows(), self._max_eval_words())
+        state.evaluations.append(
+            {
+                "step": state.step,
+                "words": state.words,
+                "seconds": state.seconds,
+                "forward": perplexity.forward,
+                "backward": perplexity.backward,
+                "perplexity": perplexity.mean,
+            }
+        )
+        if perplexity.mean < state.best_perplexity:
+            state.best_step, state.best_perplexity = state.step, perplexity.mean
+        unigram = "" if self.unigram is None else f" (a unigram model has {self.unigram:.1f})"
+        self.accelerator.print(f"step {state.step:>6,} | held-out perplexity: {perplexity}{unigram}", flush=True)
+        values = {"held_out/forward": perplexity.forward, "held_out/mean": perplexity.mean}
+        if perplexity.backward is not None:
+            values["held_out/backward"] = perplexity.backward
+        self.accelerator.log({f"{name}_perplexity": value for name, value in values.items()}, step=state.step)
+        return perplexity
+
+    def _held_out_windows(self) -> WindowLoader:
+        options = self.arguments
+        return WindowLoader(
+            self.held_out,
+            self.tokenizer,
+            batch_size=options.eval_batch_size or options.batch_size,
+            unroll_steps=options.unroll_steps,
+            shuffle=False,
+            num_epochs=1,
+            **self._stream_options(),
+        )
+
+    def _max_eval_words(self) -> int | None:
+        most = self.arguments.max_eval_words
+        return None if most is None else math.ceil(most / self.world_size)
+
+    # Checkpoints
+
+    def _save(self):
+        step = self.state.step
+        self.saved_step = step
+        path = checkpoint_path(self.output_dir, step)
+        write_checkpoint(path, self.accelerator.is_main_process, self.accelerator.wait_for_everyone, self._write)
+        if self.accelerator.is_main_process:
+            keep_checkpoints(self.output_dir, self.arguments.keep_checkpoints, self.state.best_step)
+
+    def _write(self, folder: Path):
+        if self.accelerator.is_main_process:
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+            scaler = self.accelerator.scaler
+            tensors = {
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "scaler": None if scaler is None else scaler.state_dict(),
+            }
+            torch.save(tensors, folder / OPTIMIZER_FILE)
+            facts = asdict(self.state) | {"world_size": self.world_size, "arguments": self.all_arguments.as_dict()}
+            (folder / STATE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        cuda = self.accelerator.device.type == "cuda"
+        own = {
+            "position": self.loader.state_dict(),
+            "lstm_state": None if self.lstm_state is None else [each.cpu() for each in self.lstm_state],
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state(self.accelerator.device) if cuda else None,
+        }
+        torch.save(own, folder / rank_file(self.rank))
+
+    saved_step: int | None = None
+
+    def _resume(self):
+        """Takes up the newest checkpoint of the output folder, if there is one."""
+        if self.accelerator.is_main_process:
+            clean_up(self.output_dir)
+        saved = saved_checkpoints(self.output_dir)
+        if not saved:
+            return
+        folder = saved[-1]
+        facts = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        world_size, arguments = facts.pop("world_size"), facts.pop("arguments")
+        check_same_run(folder, arguments, self.all_arguments)
+        if world_size != self.world_size:
+            raise ValueError(
+                f"{folder} was written by {world_size} processes; go on with as many, not {self.world_size}"
+            )
+        self.state = TrainerState(**facts)
+        weights = ElmoForPreTraining.from_pretrained(folder).state_dict()
+        self.model.load_state_dict(weights)
+        tensors = load_tensors(folder / OPTIMIZER_FILE)
+        for optimizer, saved_state in zip(self.optimizers, tensors["optimizers"], strict=True):
+            optimizer.load_state_dict(saved_state)
+        if self.accelerator.scaler is not None and tensors["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(tensors["scaler"])
+        own = load_tensors(folder / rank_file(self.rank))
+        self.loader.load_state_dict(own["position"])
+        if own["lstm_state"] is not None:
+            self.lstm_state = tuple(each.to(self.accelerator.device) for each in own["lstm_state"])
+        torch.set_rng_state(own["random"])
+        if own["cuda_random"] is not None and self.accelerator.device.type == "cuda":
+            torch.cuda.set_rng_state(own["cuda_random"], self.accelerator.device)
+        self.saved_step = self.state.step
+        self.accelerator.print(f"going on from {folder}")
+
+    def save_best(self):
+        """Puts the best checkpoint's model and tokenizer into the output folder itself."""
+        best = self.state.best_step
+        folder = checkpoint_path(self.output_dir, best if best is not None else self.state.step)
+        if not folder.is_dir():
+            folder = saved_checkpoints(self.output_dir)[-1]
+        ignored = shutil.ignore_patterns(OPTIMIZER_FILE, STATE_FILE, "rank-*")
+        shutil.copytree(folder, self.output_dir, ignore=ignored, dirs_exist_ok=True)
+
+
+# Options by which a run that goes on must not differ from its beginning.
+FIXED = (
+    *("init_from", "rebuild_vocabulary", "character_embedding_size", "filters", "hidden_act", "num_highway_layers"),
+    *("word_embedding_size", "num_hidden_layers", "cell_size", "projection_size", "use_residual", "bidirectional"),
+    *("adaptive_softmax_cutoffs", "representation", "representation_size", "optimizer", "batch_size", "seed"),
+    *("train_files", "text_format", "word_splitting", "vocab_file", "vocab_size", "min_count", "shuffle"),
+)
+
+
+def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArguments):
+    """Refuses to go on from a checkpoint of another run."""
+    now = now.as_dict()
+    for name in FIXED:
+        if before[name] != now[name]:
+            raise ValueError(
+                f"{folder} is from a run with {name} = {before[name]!r}, not {now[name]!r}: give another output_dir, "
+                "the same options as before, or overwrite"
+            )
+
+
+def select_rows(window: Window, rows: slice) -> Window:
+    """The window of some of its rows, with the words that they need."""
+    indices = [window.forward_index[rows]]
+    if window.backward_index is not None:
+        indices.append(window.backward_index[rows])
+    words, places = torch.unique(torch.stack(indices), return_inverse=True)
+    return Window(
+        character_ids=None if window.character_ids is None else window.character_ids[words],
+        input_ids=window.input_ids[words],
+        forward_index=places[0],
+        forward_targets=window.forward_targets[rows],
+        backward_index=places[1] if window.backward_index is not None else None,
+        backward_targets=None if window.backward_targets is None else window.backward_targets[rows],
+        epoch=window.epoch,
+        num_targets=int((window.forward_targets[rows] >= 0).sum()),
+    )
+
+
+def rank_file(rank: int) -> str:
+    return f"rank-{rank:05d}.pt"
+
+
+def clock_time(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,42 @@
+"""Going on from a checkpoint: a biLM that exists, for the text of another domain or task."""
+
+import torch
+from transformers import AutoTokenizer
+
+from ..configuration_elmo import ElmoConfig
+from ..modeling_elmo import ElmoForPreTraining
+from .arguments import ModelArguments
+
+
+def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraining:
+    """The language models of `arguments.init_from` over the vocabulary of `tokenizer`.
+
+    A softmax that the checkpoint lacks starts anew. With another vocabulary than the checkpoint's, words known to both
+    keep their rows of the softmax and of the word embedding; new ones start at the row of the unknown word.
+
+    Raises:
+        ValueError: the vocabulary is rebuilt, and the softmax is an adaptive one, whose rows belong to ranks.
+    """
+    source = ElmoForPreTraining.from_pretrained(arguments.init_from)
+    if not arguments.rebuild_vocabulary:
+        return source
+    if source.config.adaptive_softmax_cutoffs is not None:
+        raise ValueError(f"{arguments.init_from} has an adaptive softmax, whose vocabulary cannot be rebuilt")
+    options = source.config.to_diff_dict()
+    for name in ("vocab_size", "pad_token_id", "auto_map", "architectures", "transformers_version"):
+        options.pop(name, None)
+    config = ElmoConfig(**options, vocab_size=tokenizer.vocab_size, pad_token_id=tokenizer.vocab_size)
+    model = ElmoForPreTraining(config)
+    old_tokenizer = AutoTokenizer.from_pretrained(arguments.init_from)
+    words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
+    rows = torch.tensor(old_tokenizer.convert_tokens_to_ids(words)).clamp(max=source.config.vocab_size - 1)
+    weights = source.state_dict()
+    for name, target in model.state_dict().items():
+        by_word = name.startswith("softmax.") or ".word_embeddings." in name
+        weights[name] = weights[name][rows] if by_word else weights[name]
+        if weights[name].shape != target.shape:
+            raise ValueError(
+                f"{arguments.init_from}: {name} is {tuple(weights[name].shape)}, not {tuple(target.shape)}"
+            )
+    model.load_state_dict(weights)
+    return model

@@ -1,0 +1,20 @@
+"""Pretrains a bidirectional language model.
+
+    python scripts/pretrain.py                              a small model of English in minutes, with no download
+    python scripts/pretrain.py --train_files corpus.txt.gz  --output_dir elmo-mine
+    python scripts/pretrain.py scripts/recipes/X.json --train_files ... --output_dir ...
+
+A recipe is a JSON file of options; flags after it override them. The same command goes on from the last checkpoint.
+Several processes: python -m torch.distributed.run --nproc_per_node 8 scripts/pretrain.py ...
+"""
+
+import sys
+
+from modeling_elmo.pretraining.arguments import parse_arguments
+from modeling_elmo.pretraining.run import pretrain
+
+if __name__ == "__main__":
+    try:
+        pretrain(parse_arguments())
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
