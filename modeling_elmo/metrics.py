@@ -3,8 +3,13 @@
 Coreference: MUC (Vilain et al., 1995), B-cubed (Bagga and Baldwin, 1998), CEAF-phi4 (Luo, 2005) and their average,
 as in the CoNLL-2012 shared task; and the F1 of mentions. A chain is a list of mentions, a mention anything hashable.
 Sums are over all documents before any ratio is taken.
+
+Question answering: exact match and F1 of words, as SQuAD counts them (Rajpurkar et al., 2016, section 6.1).
 """
 
+import re
+import string
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -109,4 +114,27 @@ def _ceaf(gold: list[set], predicted: list[set]) -> float:
     return similarity[linear_sum_assignment(similarity, maximize=True)].sum()
 
 
-__all__ = ["CoreferenceScorer", "Score"]
+def normalize_answer(text: str) -> list[str]:
+    """The words that count: lower case, without punctuation and articles."""
+    text = "".join(character for character in text.lower() if character not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", text).split()
+
+
+def exact_match(prediction: str, answers: Sequence[str]) -> float:
+    """1.0 if the prediction is one of the answers, up to normalisation. No answers: 1.0 for the empty prediction."""
+    return float(any(normalize_answer(prediction) == normalize_answer(answer) for answer in answers or [""]))
+
+
+def answer_f1(prediction: str, answers: Sequence[str]) -> float:
+    """F1 of the words shared with the best of the answers."""
+    return max(_overlap_f1(normalize_answer(prediction), normalize_answer(answer)) for answer in answers or [""])
+
+
+def _overlap_f1(predicted: list[str], gold: list[str]) -> float:
+    if not predicted or not gold:
+        return float(predicted == gold)
+    common = sum((Counter(predicted) & Counter(gold)).values())
+    return 2 * common / (len(predicted) + len(gold))
+
+
+__all__ = ["CoreferenceScorer", "Score", "answer_f1", "exact_match", "normalize_answer"]

@@ -1,0 +1,155 @@
+"""SQuAD (Rajpurkar et al., 2016, 2018): reading its JSON, cutting texts into windows, and answers from scores."""
+
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding
+
+    from tokenization_elmo import ElmoTokenizer
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a text.
+
+    Attributes:
+        key, question, context: as in the file.
+        answers: texts of the right answers; empty if the text has none.
+        starts: where each begins in `context`, in characters.
+    """
+
+    key: str
+    question: str
+    context: str
+    answers: tuple[str, ...]
+    starts: tuple[int, ...]
+
+
+def read_squad(path: str | Path) -> Iterator[Question]:
+    """The questions of a file in the format of SQuAD 1.1 or 2.0, plain or `.gz`.
+
+    Raises:
+        ValueError: naming the file and the question, if a field is missing or an answer does not stand at its place.
+    """
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        try:
+            articles = json.load(file)["data"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a SQuAD file, a JSON object with a list 'data': {error}") from error
+    for article in articles:
+        for paragraph in article["paragraphs"]:
+            for entry in paragraph["qas"]:
+                try:
+                    answers = [] if entry.get("is_impossible") else entry["answers"]
+                    question = Question(
+                        entry["id"],
+                        entry["question"],
+                        paragraph["context"],
+                        tuple(answer["text"] for answer in answers),
+                        tuple(answer["answer_start"] for answer in answers),
+                    )
+                except KeyError as error:
+                    raise ValueError(f"{path}: question {entry.get('id')!r} lacks {error}") from error
+                for text, start in zip(question.answers, question.starts, strict=True):
+                    if question.context[start : start + len(text)] != text:
+                        raise ValueError(f"{path}: question {question.key!r}: {text!r} is not at character {start}")
+                yield question
+
+
+def encode_questions(
+    questions: Sequence[Question], tokenizer: "ElmoTokenizer", max_length: int = 384, stride: int = 128, **options
+) -> "BatchEncoding":
+    """Windows of the texts, each behind its question.
+
+    Args:
+        max_length: longest window, question and boundary marks included, in words.
+        stride: words by which two windows of a text overlap.
+
+    Returns:
+        what the tokenizer gives, with `start_positions` and `end_positions` (of the first answer; 0 where the window
+        does not hold all of it), `overflow_to_sample_mapping` (the question of each window) and `offset_mapping`.
+    """
+    encoding = tokenizer(
+        [question.question for question in questions],
+        [question.context for question in questions],
+        truncation="only_second",
+        max_length=max_length,
+        stride=stride,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        **options,
+    )
+    positions = []
+    for window, number in enumerate(encoding["overflow_to_sample_mapping"]):
+        question = questions[int(number)]
+        positions.append((0, 0))
+        if question.answers:
+            first, last = question.starts[0], question.starts[0] + len(question.answers[0]) - 1
+            in_text = np.array(encoding.sequence_ids(window)) == 1
+            offsets = np.asarray(encoding["offset_mapping"][window])
+            inside = np.flatnonzero(in_text & (offsets[:, 1] > first) & (offsets[:, 0] <= last))
+            if len(inside) and offsets[inside[0], 0] <= first and offsets[inside[-1], 1] > last:
+                positions[-1] = (int(inside[0]), int(inside[-1]))
+    encoding["start_positions"], encoding["end_positions"] = ([pair[i] for pair in positions] for i in (0, 1))
+    return encoding
+
+
+def best_answers(
+    questions: Sequence[Question],
+    encoding: "BatchEncoding",
+    start_logits: Sequence[np.ndarray],
+    end_logits: Sequence[np.ndarray],
+    max_answer_length: int = 30,
+    null_threshold: float | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The best answer to each question over all windows of its text.
+
+    Args:
+        start_logits, end_logits: of each window, `(sequence,)` or longer.
+        max_answer_length: words of the longest answer.
+        null_threshold: with this, "no answer" where its score is above the best answer's by more. `None`: always
+            answer (SQuAD 1.1).
+
+    Returns:
+        by key: `text` (as it stands in the context, empty for no answer), `start` and `end` in characters, `score`
+        (sum of logits), `null_score`.
+    """
+    windows = defaultdict(list)
+    for window, number in enumerate(encoding["overflow_to_sample_mapping"]):
+        windows[int(number)].append(window)
+    found = {}
+    for number, question in enumerate(questions):
+        best: tuple[float, int, int] | None = None
+        null_score = np.inf
+        for window in windows[number]:
+            offsets = np.asarray(encoding["offset_mapping"][window])
+            words = np.flatnonzero(np.array(encoding.sequence_ids(window)) == 1)
+            starts, ends = (np.asarray(logits[window], np.float64) for logits in (start_logits, end_logits))
+            null_score = min(null_score, starts[0] + ends[0])
+            if not len(words):
+                continue
+            scores = starts[words][:, None] + ends[words]
+            length = words - words[:, None]
+            scores[(length < 0) | (length >= max_answer_length)] = -np.inf
+            i, j = np.unravel_index(scores.argmax(), scores.shape)
+            if best is None or scores[i, j] > best[0]:
+                best = (float(scores[i, j]), int(offsets[words[i], 0]), int(offsets[words[j], 1]))
+        answer = {"text": "", "start": 0, "end": 0, "score": -np.inf, "null_score": float(null_score)}
+        if best is not None and (null_threshold is None or null_score - best[0] <= null_threshold):
+            answer |= {"text": question.context[best[1] : best[2]], "start": best[1], "end": best[2]}
+        if best is not None:
+            answer["score"] = best[0]
+        found[question.key] = answer
+    return found
+
+
+__all__ = ["Question", "best_answers", "encode_questions", "read_squad"]

@@ -1,0 +1,94 @@
+"""SQuAD's format, windows over long texts, and answers from scores."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from modeling_elmo import ElmoTokenizer
+from modeling_elmo.metrics import answer_f1, exact_match
+from modeling_elmo.tasks.squad import Question, best_answers, encode_questions, read_squad
+
+CONTEXT = "The Normans (Nourmands) lived in Normandy, France. " + "They sailed far. " * 10 + "Rollo led them in 911."
+
+
+def squad(**changes):
+    entry = {
+        "id": "q1",
+        "question": "Who led?",
+        "answers": [{"text": "Rollo", "answer_start": CONTEXT.index("Rollo")}],
+    }
+    return {"version": "1", "data": [{"title": "N", "paragraphs": [{"context": CONTEXT, "qas": [entry | changes]}]}]}
+
+
+def test_reads_answers_and_impossible_questions(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(squad()))
+    (question,) = read_squad(tmp_path / "a.json")
+    assert question.answers == ("Rollo",) and question.context[question.starts[0] :].startswith("Rollo")
+    with gzip.open(tmp_path / "b.json.gz", "wt") as file:
+        json.dump(squad(is_impossible=True, answers=[], plausible_answers=[{"text": "x", "answer_start": 0}]), file)
+    assert next(read_squad(tmp_path / "b.json.gz")).answers == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (json.dumps(squad(answers=[{"text": "Rollo", "answer_start": 3}])), "'q1': 'Rollo' is not at character 3"),
+        (json.dumps(squad(answers=[{"text": "Rollo"}])), "'q1' lacks 'answer_start'"),
+        ("[1]", "is not a SQuAD file"),
+        ("{", "is not a SQuAD file"),
+    ],
+)
+def test_malformed_files_are_named(tmp_path, content, message):
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        list(read_squad(tmp_path / "bad.json"))
+    assert "bad.json" in str(error.value)
+
+
+def test_windows_hold_the_answer_where_they_hold_it():
+    start = CONTEXT.index("Rollo")
+    questions = [
+        Question("a", "Who led them?", CONTEXT, ("Rollo",), (start,)),
+        Question("b", "Why?", CONTEXT, (), ()),
+        Question("c", "Where?", CONTEXT, ("Normandy, France",), (CONTEXT.index("Normandy"),)),
+    ]
+    encoding = encode_questions(questions, ElmoTokenizer(), max_length=24, stride=8)
+    mapping = encoding["overflow_to_sample_mapping"]
+    assert mapping.count(0) > 2
+    seen = {0: 0, 1: 0, 2: 0}
+    for window, number in enumerate(mapping):
+        first, last = encoding["start_positions"][window], encoding["end_positions"][window]
+        assert len(encoding["input_ids"][window]) <= 24
+        if first:
+            offsets = encoding["offset_mapping"][window]
+            assert CONTEXT[offsets[first][0] : offsets[last][1]] == questions[number].answers[0]
+            seen[number] += 1
+    assert seen[0] >= 1 and seen[1] == 0 and seen[2] >= 1
+
+
+def test_best_answers_are_exact_text_within_the_longest():
+    question = Question("a", "Where?", "In  Normandy , France.", (), ())
+    encoding = encode_questions([question], ElmoTokenizer())
+    words = [i for i, kind in enumerate(encoding.sequence_ids(0)) if kind == 1]
+    length = len(encoding["input_ids"][0])
+    starts, ends = np.zeros((1, length)), np.zeros((1, length))
+    starts[0, words[1]] = ends[0, words[3]] = 5
+    ends[0, words[0]] = 50  # before the best start: only an answer of its own
+    ends[0, words[4]] = 4
+    found = best_answers([question], encoding, starts, ends)["a"]
+    assert (found["text"], found["score"]) == ("In", 50)
+    ends[0, words[0]] = 0
+    assert best_answers([question], encoding, starts, ends)["a"]["text"] == "Normandy , France"
+    assert best_answers([question], encoding, starts, ends, max_answer_length=2)["a"]["text"] != "Normandy , France"
+    starts[0, 0] = 11
+    assert best_answers([question], encoding, starts, ends, null_threshold=0.0)["a"]["text"] == ""
+    assert best_answers([question], encoding, starts, ends, null_threshold=1.5)["a"]["text"] == "Normandy , France"
+
+
+def test_exact_match_and_f1():
+    assert exact_match("the Normans!", ["Normans"]) == 1 and exact_match("Norman", ["Normans"]) == 0
+    assert exact_match("", []) == 1 and exact_match("x", []) == 0
+    assert answer_f1("in the Norman lands", ["Norman lands", "x"]) == pytest.approx(2 * 2 / 5)
+    assert answer_f1("", []) == 1 and answer_f1("x", []) == 0
