@@ -23,12 +23,14 @@ tokenizer = AutoTokenizer.from_pretrained("{name}", trust_remote_code=True)
 model = {auto_class}.from_pretrained("{name}", trust_remote_code=True)
 sentences = [["The", "river", "bank", "."], ["The", "bank", "is", "closed", "."]]
 inputs = tokenizer(sentences, is_split_into_words=True, padding=True, return_tensors="pt")
-outputs = model(**inputs)
-{result}"""
+"""
 
 RESULTS = {
-    "AutoModel": "vectors = outputs.last_hidden_state  # (sentences, words, {size}), <S> and </S> included",
-    "AutoModelForPreTraining": "outputs.forward_surprisal  # (sentences, words), in nats; outputs.backward_surprisal",
+    "AutoModel": """\
+vectors = model(**inputs).last_hidden_state  # (sentences, words, {size}), begin and end of each sentence included""",
+    "AutoModelForPreTraining": """\
+outputs = model(**inputs)  # AutoModel gives the words' vectors
+outputs.forward_surprisal, outputs.backward_surprisal  # (sentences, words), in nats""",
 }
 
 
@@ -78,8 +80,8 @@ def fill_model_card(
         pipeline_tag=PIPELINES.get(auto_class, "feature-extraction"),
     )
     if usage is None:
-        result = RESULTS.get(auto_class, "outputs.logits").format(size=config.hidden_size)
-        usage = USAGE.format(auto_class=auto_class, name=name, result=result)
+        result = RESULTS.get(auto_class, "logits = model(**inputs).logits").format(size=config.hidden_size)
+        usage = USAGE.format(auto_class=auto_class, name=name) + result
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         metadata=metadata.to_yaml(),
         name=name,
@@ -89,8 +91,6 @@ def fill_model_card(
         architecture=describe_architecture(config),
         origin=origin,
         evaluation=evaluation,
-        longest_word=config.max_characters_per_token - 2,
-        character_unit="bytes in UTF-8" if config.character_vocab_size == 262 else "characters",
     )
 
 
@@ -105,9 +105,11 @@ def describe_architecture(config: ElmoConfig) -> str:
     rows = []
     if config.character_embedding_size:
         filters = ", ".join(f"{number} x {width}" for width, number in config.filters)
+        unit = "bytes" if config.character_vocab_size == 262 else "characters"
         rows.append(("Characters", f"{config.character_vocab_size} of {config.character_embedding_size} dimensions"))
         rows.append(("Convolutions (number x width)", f"{filters}; {config.hidden_act}"))
         rows.append(("Highway layers", config.num_highway_layers))
+        rows.append(("Longest word", f"{config.max_characters_per_token - 2} {unit}; the rest is cut off"))
     if config.word_embedding_size:
         rows.append(("Word embedding", f"{config.vocab_size:,} of {config.word_embedding_size} dimensions"))
     directions = "forward and backward" if config.bidirectional else "forward"

@@ -29,7 +29,8 @@ class Checkpoint:
     def save(self, folder: Path, name: str):
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        write_model_card(folder, self.model.config, name=name, **self.card)
+        splitting = self.tokenizer.word_splitting
+        write_model_card(folder, self.model.config, name=name, word_splitting=splitting, **self.card)
 
 
 def word_fields(tokenizer: ElmoTokenizer) -> dict[str, int | None]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 
 from tokenization_elmo import ElmoTokenizer
@@ -53,7 +54,7 @@ def export(checkpoint: str | Path, target: str | Path, *, overwrite: bool = Fals
 def load_config(checkpoint: str | Path) -> ElmoConfig:
     try:
         config = AutoConfig.from_pretrained(checkpoint)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StrictDataclassError) as error:
         raise ConversionError(f"{checkpoint} is not a checkpoint: {error}") from error
     if not isinstance(config, ElmoConfig):
         raise ConversionError(f"{checkpoint} is a {config.model_type} model, not an ELMo model")

@@ -33,9 +33,8 @@ def open_arrays(path: Path) -> Iterator[dict[str, "h5py.Dataset"]]:
     if not h5py.is_hdf5(path):
         with open(path, "rb") as file:
             start = file.read(64)
-        hint = (
-            ": it is a Git LFS pointer, fetch the file itself" if start.startswith(b"version https://git-lfs") else ""
-        )
+        is_pointer = start.startswith(b"version https://git-lfs")
+        hint = " but a pointer of Git LFS: fetch the file itself" if is_pointer else ""
         raise ConversionError(f"{path} is not an HDF5 file{hint}")
     try:
         file = h5py.File(path, "r")

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from ..configuration_elmo import ElmoConfig
 from .errors import ConversionError
 
@@ -46,8 +48,8 @@ class Options:
         """An ElmoConfig of these fields, of which this file is the source."""
         try:
             return ElmoConfig(**fields)
-        except ValueError as error:
-            raise ConversionError(f"{self.path} describes no possible model: {error}") from error
+        except (StrictDataclassError, ValueError, TypeError) as error:
+            raise ConversionError(f"{self.path} describes no possible model: {error.__cause__ or error}") from error
 
 
 def bilm_fields(options: Options) -> dict[str, Any]:

@@ -17,7 +17,8 @@ CONVERTED = (
 def bilm_card(sources: SourceFiles, *used: Path | None) -> dict[str, Any]:
     """Fields of [`write_model_card`] for a published biLM."""
     meta = read_meta(sources.files.get("meta.json"))
-    corpora = [corpus for corpus in meta.get("corpus", []) if isinstance(corpus, dict)]
+    corpora = meta.get("corpus")
+    corpora = [corpus for corpus in corpora if isinstance(corpus, dict)] if isinstance(corpora, list) else []
     text = "".join(corpus_line(corpus) for corpus in corpora)
     return {
         "summary": "A biLM of the ELMo family (Peters et al., 2018) with its published weights.",

@@ -92,9 +92,7 @@ def write_bilm(folder: Path, options: dict, arrays: dict[str, np.ndarray], words
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     with h5py.File(path) as file:
-        file.visititems(
-            lambda key, item: arrays.update({key: item[...]}) if isinstance(item, h5py.Dataset) else None
-        )
+        file.visititems(lambda key, item: arrays.update({key: item[...]}) if isinstance(item, h5py.Dataset) else None)
     return arrays
 
 

@@ -132,9 +132,7 @@ def test_softmax_can_be_left_out(tmp_path):
     checkpoint = convert(source, tmp_path / "converted", softmax=False)
     assert type(checkpoint.model) is ElmoModel
     export(tmp_path / "converted", tmp_path / "exported")
-    check_export(
-        tmp_path / "exported", options, {key: array for key, array in arrays.items() if "softmax" not in key}
-    )
+    check_export(tmp_path / "exported", options, {key: array for key, array in arrays.items() if "softmax" not in key})
 
 
 def test_embedding_shared_with_the_softmax(tmp_path):
@@ -175,9 +173,7 @@ def test_other_precisions_are_read_as_single_precision(tmp_path, dtype):
     arrays = {key: array.astype(dtype) for key, array in make_arrays(options).items()}
     convert(write_bilm(tmp_path / "published", options, arrays), tmp_path / "converted")
     export(tmp_path / "converted", tmp_path / "exported")
-    check_export(
-        tmp_path / "exported", options, {key: array.astype(np.float32) for key, array in arrays.items()}
-    )
+    check_export(tmp_path / "exported", options, {key: array.astype(np.float32) for key, array in arrays.items()})
 
 
 def test_changed_options_are_exported_as_they_are_now(tmp_path):

@@ -1,0 +1,92 @@
+import argparse
+import os
+import subprocess
+import sys
+
+import pytest
+from conversion.published_bilm import make_arrays, make_options, write_bilm
+
+from modeling_elmo import cli
+
+
+def run(*argv, code=0):
+    """The console command's exit code, whichever way it ends."""
+    try:
+        result = cli.main([str(argument) for argument in argv])
+    except SystemExit as exit:
+        result = exit.code
+    assert result == code
+
+
+def test_help_names_every_command(capsys):
+    run("--help", code=0)
+    shown = capsys.readouterr().out
+    for name, (_, summary) in cli.COMMANDS.items():
+        assert name in shown and summary.split()[0] in shown
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_of_each_command(name, capsys):
+    run(name, "--help", code=0)
+    assert f"usage: elmo {name} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["transform"], ["convert"], ["convert", "a"], ["convert", "a", "b", "--what"]])
+def test_wrong_usage(argv, capsys):
+    run(*argv, code=2)
+    assert "usage: elmo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ValueError("a\n  b"), FileNotFoundError("a b"), ImportError("a b")])
+def test_a_mistake_of_the_user_is_one_line(monkeypatch, capsys, error):
+    def fail(args):
+        raise error
+
+    module = argparse.Namespace(add_arguments=lambda parser: None, run=fail)
+    monkeypatch.setitem(sys.modules, "failing", module)
+    monkeypatch.setitem(cli.COMMANDS, "fail", ("failing", "fails"))
+    run("fail", code=2)
+    assert capsys.readouterr().err == "elmo fail: error: a b\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+    module = argparse.Namespace(add_arguments=lambda parser: None, run=lambda args: {}["key"])
+    monkeypatch.setitem(sys.modules, "failing", module)
+    monkeypatch.setitem(cli.COMMANDS, "fail", ("failing", "fails"))
+    with pytest.raises(KeyError):
+        cli.main(["fail"])
+
+
+def test_only_the_command_that_is_used_is_imported(monkeypatch):
+    imported = []
+    monkeypatch.setattr(cli, "import_module", lambda name: imported.append(name) or sys.modules[__name__])
+    monkeypatch.setattr(sys.modules[__name__], "add_arguments", lambda parser: None, raising=False)
+    run("--help", code=0)
+    assert imported == []
+    run("convert", "--help", code=0)
+    assert imported == [cli.COMMANDS["convert"][0]]
+
+
+def test_convert_and_export(tmp_path, capsys):
+    options = make_options()
+    source = write_bilm(tmp_path / "published", options, make_arrays(options))
+    run("convert", source, tmp_path / "converted", "--word-splitting", "whitespace")
+    assert f"{tmp_path / 'converted'}: ElmoModel" in capsys.readouterr().out
+    assert '"word_splitting": "whitespace"' in (tmp_path / "converted" / "tokenizer_config.json").read_text()
+    run("convert", source, tmp_path / "converted", code=2)
+    assert "is not empty" in capsys.readouterr().err
+    run("convert", source / "options.json", source / "weights.hdf5", tmp_path / "converted", "--overwrite")
+    run("export", tmp_path / "converted", tmp_path / "exported")
+    assert (tmp_path / "exported" / "weights.hdf5").exists()
+    capsys.readouterr()
+    run("convert", tmp_path / "nothing", tmp_path / "other", code=2)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_installed_command(tmp_path):
+    command = os.path.join(os.path.dirname(sys.executable), "elmo")
+    if not os.path.exists(command):
+        pytest.skip("the package is not installed in this environment")
+    result = subprocess.run([command, "convert", "nowhere", "target"], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "elmo convert: error: nowhere does not exist\n"
