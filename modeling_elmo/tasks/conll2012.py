@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .text_files import FormatError
+
 Span = tuple[int, int]  # first and last word, both included
 
 _BEGIN = re.compile(r"#begin document \((?P<key>.*)\); part (?P<part>\d+)\s*$")
@@ -65,10 +67,6 @@ class Document:
     def genre(self) -> str:
         """The first two letters of the key, where OntoNotes keeps the genre (`nw`, `bc`, ...)."""
         return self.key[:2]
-
-
-class FormatError(ValueError):
-    """A line that is not in the format, named by file and number."""
 
 
 def read_conll2012(path: str | Path) -> Iterator[Document]:

@@ -1,0 +1,33 @@
+"""Lines of text files, and errors that say where a file is wrong."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class FormatError(ValueError):
+    """A line that is not in the format, named by file and number."""
+
+
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file, plain or `.gz`, counted from 1, without their line feeds.
+
+    Raises:
+        FormatError: if a line is not UTF-8.
+    """
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield number, line.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise FormatError(f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+def suffix(path: str | Path) -> str:
+    """The ending that says what is in a file: `.tsv` of `train.tsv.gz`."""
+    path = Path(path)
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+__all__ = ["FormatError", "numbered_lines", "suffix"]
