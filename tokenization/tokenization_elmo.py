@@ -121,7 +121,7 @@ class ElmoTokenizer(TokenizersBackend):
         if word_splitting not in _PRE_TOKENIZERS:
             raise ValueError(f"word_splitting is {word_splitting!r}; choose one of {sorted(_PRE_TOKENIZERS)}")
         if isinstance(character_vocab, (str, Path)):
-            character_vocab = json.loads(Path(character_vocab).read_text(encoding="utf-8"))
+            character_vocab = _read_json(character_vocab)
         self.max_characters_per_token = max_characters_per_token
         self.character_vocab = character_vocab
         if character_vocab is None:
@@ -677,6 +677,13 @@ def _backend(rows: list[str | None], unk_token: str, longest: int | None) -> Tok
             [decoders.Replace(Regex(r"\x00\d+$"), ""), decoders.WordPiece(prefix=prefix, cleanup=False)]
         )
     return backend
+
+
+def _read_json(path: str | Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from error
 
 
 def _read_lines(path: str | Path) -> list[str]:

@@ -144,7 +144,7 @@ class Tokenized(torch.utils.data.Dataset):
         return self.tokenizer(SENTENCES[number], is_split_into_words=True)
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_loader_with_workers(tokenizer, expected, context):
     loader = DataLoader(
         Tokenized(tokenizer),
