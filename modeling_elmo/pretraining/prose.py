@@ -37,6 +37,7 @@ _ABBREVIATION = re.compile(r"\b(?:i\.e\.|e\.g\.)(?=[,\s])")
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _BLOCK_START = re.compile(r"[-*+•|>#%$@\\{}<=~]|\.\. |\.\.$|:\w|\(?[0-9a-zA-Z]{1,2}[.)]\s|\[|>>>|\.\.\. ")
 _RULE = re.compile(r"[-=~^*#\"'`+.:_ ]{3,}")
+_MARKUP_SIGN = re.compile(r"[`*\\\[_]|--|\.[eg]\.|^\w+:")
 _MARKUP = (
     (re.compile(r"^(?:note|warning|tip|important)s?:\s+", re.IGNORECASE), ""),
     (re.compile(r"(?<=`) +(?='?s\b)"), ""),  # "`Name` s", "`Name` 's"
@@ -52,7 +53,6 @@ _MARKUP = (
     (re.compile(r"(?<=\w)\s+--\s+(?=\w)"), ", "),
     (re.compile(r"\\([`*_ \\])"), r"\1"),
     (_ABBREVIATION, lambda match: _ABBREVIATIONS[match[0]]),
-    (re.compile(r"\s+"), " "),
 )
 
 
@@ -74,9 +74,10 @@ def paragraphs(documentation: str) -> Iterator[str]:
         is_literal = after_code_mark and min(indents) > 0
         after_code_mark = text.endswith("::") or (is_literal and after_code_mark)
         if len(indents) == 1 and not is_literal and not _BLOCK_START.match(text) and not any(map(_is_rule, block)):
-            for pattern, replacement in _MARKUP:
-                text = pattern.sub(replacement, text)
-            yield text.strip()
+            if _MARKUP_SIGN.search(text):
+                for pattern, replacement in _MARKUP:
+                    text = pattern.sub(replacement, text)
+            yield " ".join(text.split())
 
 
 def is_prose(sentence: str) -> bool:
