@@ -14,6 +14,9 @@ from importlib import import_module
 COMMANDS = {
     "convert": ("modeling_elmo.commands.convert", "published weights to a folder that transformers loads"),
     "export": ("modeling_elmo.commands.export", "a checkpoint back to options.json and weights.hdf5"),
+    "embed": ("modeling_elmo.commands.embed", "a text's vectors, in the files that older pipelines read"),
+    "score": ("modeling_elmo.commands.score", "perplexity of a text, and every word's surprisal in both directions"),
+    "substitutes": ("modeling_elmo.commands.substitutes", "the most probable words in a place of a sentence"),
 }
 
 
