@@ -1,6 +1,7 @@
 """Streams of windows: what is read and predicted, over rows, processes, workers, epochs and resumed runs."""
 
 import json
+import pickle
 from collections import Counter
 from dataclasses import fields
 
@@ -298,3 +299,10 @@ def test_moving_a_window(corpus, tokenizer):
     window = loader(corpus, tokenizer, bidirectional=False).empty_window().to("meta")
     assert window.character_ids.device.type == "meta"
     assert window.backward_index is None
+
+
+def test_workers_can_be_started_without_a_fork(corpus, tokenizer):
+    windows = loader(corpus, tokenizer)
+    next(iter(windows))
+    copied = pickle.loads(pickle.dumps(windows))
+    assert_all_equal(list(copied), list(windows))
