@@ -384,8 +384,11 @@ class ElmoTokenizer(TokenizersBackend):
         samples = texts if pairs is None else list(zip(texts, pairs, strict=True))
         if return_overflowing_tokens:
             samples = [samples[number] for number in batch["overflow_to_sample_mapping"]]
-        ids, rows = self._look_up(encodings, samples, is_split_into_words, split_special_tokens)
         lengths = [len(encoding) for encoding in encodings]
+        attention_mask = _flatten(encoding.attention_mask for encoding in encodings)
+        ids, rows = self._look_up(
+            encodings, lengths, attention_mask, samples, is_split_into_words, split_special_tokens
+        )
         if lists_wanted:
             batch["input_ids"] = [part.tolist() for part in _parts(ids, lengths)]
             batch["character_ids"] = [part.tolist() for part in _parts(rows, lengths)]
@@ -399,7 +402,7 @@ class ElmoTokenizer(TokenizersBackend):
         if return_token_type_ids:
             arrays["token_type_ids"] = _flatten(encoding.type_ids for encoding in encodings)
         if return_attention_mask:
-            arrays["attention_mask"] = _flatten(encoding.attention_mask for encoding in encodings)
+            arrays["attention_mask"] = attention_mask
         tensors = {key: _as_tensor(array, lengths, return_tensors) for key, array in arrays.items()}
         others = BatchEncoding({key: value for key, value in batch.items() if key not in arrays})
         others.convert_to_tensors(return_tensors)
@@ -425,14 +428,18 @@ class ElmoTokenizer(TokenizersBackend):
         return view
 
     def _look_up(
-        self, encodings: list, samples: Sequence, is_split_into_words: bool, split_special_tokens: bool
+        self,
+        encodings: list,
+        lengths: list[int],
+        attention_mask: np.ndarray,
+        samples: Sequence,
+        is_split_into_words: bool,
+        split_special_tokens: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The ids (tokens of all encodings,) and the character rows (tokens, `max_characters_per_token`)."""
-        lengths = [len(encoding) for encoding in encodings]
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64, sum(lengths))
         rows = self.character_table[ids]
-        attended = _flatten(encoding.attention_mask for encoding in encodings) == 1
-        rows[~attended] = 0
+        rows[attention_mask == 0] = 0
 
         # Tokens of the text whose id does not tell their characters.
         unknown_id = self._tokenizer.token_to_id(self._tokenizer.model.unk_token)
@@ -444,7 +451,8 @@ class ElmoTokenizer(TokenizersBackend):
         for token in nameless - {None}:
             unknown |= ids == token
         if unknown.any():
-            unknown &= attended & (_flatten(encoding.special_tokens_mask for encoding in encodings) == 0)
+            special_tokens_mask = _flatten(encoding.special_tokens_mask for encoding in encodings)
+            unknown &= (attention_mask == 1) & (special_tokens_mask == 0)
         if not unknown.any():
             return ids, rows
         positions = np.flatnonzero(unknown)
