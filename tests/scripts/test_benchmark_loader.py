@@ -14,6 +14,6 @@ def test_it_prints_words_per_second(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *options, "--windows", "5", "--num_workers", "2"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     output = capsys.readouterr().out
-    assert "550 words in 100 sentences, vocabulary 14\n" in output
+    assert "550 words in 100 sentences, vocabulary 13\n" in output
     assert re.search(r"per core: [\d,]+ words/s\na window: 80 words, \d+ distinct words\n", output)
     assert re.search(r"with 2 workers on \d+ cores: [\d,]+ words/s\n", output)
