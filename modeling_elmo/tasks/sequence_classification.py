@@ -1,0 +1,301 @@
+"""The recipe for texts and pairs of texts: classes, several labels at once, or numbers."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from transformers import AutoModelForSequenceClassification
+
+from tokenization_elmo import ElmoTokenizer
+
+from .examples import Text, encode_texts
+from .recipe import (
+    DataArguments,
+    FinetuningArguments,
+    ModelArguments,
+    describe_training,
+    finetune,
+    load_model,
+    load_splits,
+    parse_arguments,
+    set_seed,
+    write_summary,
+)
+from .sentiment_trees import read_trees
+from .tables import read_table, write_jsonl
+
+FORMATS = ("trees", "tsv", "jsonl")
+
+
+@dataclass
+class LabelledText:
+    """A text or a pair, each a string or a list of words; `label` is a class's name, a list of them, or a number."""
+
+    text: Text
+    pair: Text | None
+    label: Any
+
+
+@dataclass
+class TextArguments(DataArguments):
+    file_format: str | None = field(
+        default=None,
+        metadata={"help": "tsv, jsonl or trees (in brackets, a class at every phrase). By default the file's ending."},
+    )
+    text_column: str = "text"
+    text_pair_column: str | None = None
+    label_column: str = field(default="label", metadata={"help": "In JSON lines a list means several labels."})
+    ignored_labels: list[str] = field(
+        default_factory=list, metadata={"help": "Rows with these labels are left out, as SNLI's '-'."}
+    )
+    regression: bool = field(default=False, metadata={"help": "The labels are numbers."})
+    sentences_only: bool = field(
+        default=False, metadata={"help": "Of trees train on whole sentences only, not on every phrase."}
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.file_format not in (None, *FORMATS):
+            raise ValueError(f"--file_format is {self.file_format!r}; it must be one of {FORMATS}")
+
+
+def main(
+    description: str | None = None, arguments: type[TextArguments] = TextArguments
+) -> dict[str, dict[str, float]]:
+    """Runs the recipe on the command line's options; the metrics of each split."""
+    return run(*parse_arguments(arguments, description))
+
+
+def run(data: TextArguments, model_arguments: ModelArguments, training: FinetuningArguments):
+    """Trains, evaluates and writes model, card, metrics, `predictions_<split>.jsonl` and, in `summary.json`, what a
+    bag of words with a linear model reaches."""
+    set_seed(training.seed)
+    splits = load_splits(
+        data,
+        training.data_seed or training.seed,
+        lambda path: read_texts(path, data, is_training=path == data.train_file),
+        lambda rows: from_dataset(rows, data),
+        lambda item: str(item.text),
+    )
+    task = Task.of(splits["train"], data.regression)
+    tokenizer, model = load_model(
+        model_arguments,
+        AutoModelForSequenceClassification,
+        (words for item in splits["train"] for words in words_of(item)),
+        **task.config,
+    )
+    examples = {name: task.encode(tokenizer, items) for name, items in splits.items()}
+    training.metric_for_best_model = training.metric_for_best_model or task.main_metric
+    card = {
+        "summary": "ELMo with a head that classifies texts."
+        if task.config["num_labels"] > 1
+        else "ELMo that rates texts.",
+        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
+        "word_splitting": tokenizer.word_splitting,
+    }
+    _, predictions = finetune(model, tokenizer, examples, task.compute_metrics, data, model_arguments, training, card)
+    folder = Path(training.output_dir)
+    for name, output in predictions.items():
+        write_jsonl(folder / f"predictions_{name}.jsonl", task.describe(splits[name], output.predictions))
+    baseline = bag_of_words(task, splits)
+    metrics = {name: output.metrics for name, output in predictions.items()}
+    for name, values in baseline.items():
+        scores = ", ".join(f"{key} {value:.4f}" for key, value in values.items())
+        print(f"bag of words, {name}: {scores}")
+    write_summary(folder, metrics=metrics, bag_of_words=baseline, labels=task.labels)
+    return metrics
+
+
+# Reading
+
+
+def read_texts(path: str, data: TextArguments, is_training: bool) -> list[LabelledText]:
+    """A file's items; of trees every phrase once for training, else whole sentences."""
+    if data.file_format == "trees":
+        trees = read_trees(path)
+        if not is_training or data.sentences_only:
+            return [LabelledText(tree.words, None, tree.label) for tree in trees]
+        phrases = {(tuple(phrase.words), phrase.label) for tree in trees for phrase in tree.phrases()}
+        return [LabelledText(list(words), None, label) for words, label in sorted(phrases)]
+    columns = [data.text_column, data.label_column, *([data.text_pair_column] if data.text_pair_column else [])]
+    return _from_rows(read_table(path, columns, data.file_format), data, path)
+
+
+def from_dataset(dataset, data: TextArguments) -> list[LabelledText]:
+    """The items of a `datasets.Dataset`; classes get their names."""
+    feature = dataset.features[data.label_column]
+    rows = list(dataset)
+    if hasattr(feature, "int2str"):
+        rows = [row for row in rows if row[data.label_column] >= 0]
+        rows = [row | {data.label_column: feature.int2str(row[data.label_column])} for row in rows]
+    return _from_rows(rows, data, data.dataset_name)
+
+
+def _from_rows(rows, data: TextArguments, source) -> list[LabelledText]:
+    items = []
+    for row in rows:
+        label = row[data.label_column]
+        if str(label) in data.ignored_labels:
+            continue
+        if data.regression:
+            try:
+                label = float(label)
+            except (TypeError, ValueError):
+                raise ValueError(f"{source}: the label {label!r} is no number, but --regression is given") from None
+        else:
+            label = [str(part) for part in label] if isinstance(label, list) else str(label)
+        pair = row[data.text_pair_column] if data.text_pair_column else None
+        items.append(LabelledText(row[data.text_column], pair, label))
+    return items
+
+
+# The task
+
+
+@dataclass
+class Task:
+    """What the labels are: `config` says it to the model, `labels` are the classes' names (none for numbers)."""
+
+    kind: str
+    labels: list[str]
+
+    @classmethod
+    def of(cls, items: Sequence[LabelledText], regression: bool) -> "Task":
+        if regression:
+            return cls("regression", [])
+        if isinstance(items[0].label, list):
+            names = {name for item in items for name in item.label}
+            return cls("multi_label_classification", sorted(names))
+        labels = sorted({item.label for item in items})
+        if len(labels) < 2:
+            raise ValueError(f"the training data have {len(labels)} classes ({labels}); there must be at least 2")
+        return cls("single_label_classification", labels)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        if not self.labels:
+            return {"problem_type": self.kind, "num_labels": 1}
+        return {
+            "problem_type": self.kind,
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+        }
+
+    @property
+    def main_metric(self) -> str:
+        names = {"regression": "pearson", "multi_label_classification": "micro_f1"}
+        return names.get(self.kind, "accuracy")
+
+    def targets(self, items: Sequence[LabelledText]) -> np.ndarray:
+        """Numbers `(n,)`, classes `(n,)`, or 0 and 1 for each label `(n, labels)`."""
+        if self.kind == "regression":
+            return np.array([item.label for item in items], dtype=np.float32)
+        numbers = {label: index for index, label in enumerate(self.labels)}
+        for item in items:
+            for label in item.label if isinstance(item.label, list) else [item.label]:
+                if label not in numbers:
+                    raise ValueError(f"the label {label!r} does not occur in the training data ({self.labels})")
+        if self.kind == "single_label_classification":
+            return np.array([numbers[item.label] for item in items])
+        return np.array([[label in item.label for label in self.labels] for item in items], dtype=np.float32)
+
+    def encode(self, tokenizer: ElmoTokenizer, items: Sequence[LabelledText]) -> list[dict[str, np.ndarray]]:
+        pairs = None if items[0].pair is None else [item.pair for item in items]
+        examples = encode_texts(tokenizer, [item.text for item in items], pairs)
+        for example, target in zip(examples, self.targets(items), strict=True):
+            example["labels"] = target
+        return examples
+
+    def decide(self, logits: np.ndarray) -> np.ndarray:
+        """What the logits say, in the form of `targets`."""
+        if self.kind == "regression":
+            return logits.reshape(-1)
+        return logits.argmax(-1) if self.kind == "single_label_classification" else (logits > 0).astype(np.float32)
+
+    def score(self, targets: np.ndarray, decisions: np.ndarray) -> dict[str, float]:
+        if self.kind == "regression":
+            return {
+                "pearson": float(pearsonr(targets, decisions).statistic),
+                "spearman": float(spearmanr(targets, decisions).statistic),
+                "mse": float(mean_squared_error(targets, decisions)),
+            }
+        scores = {
+            "accuracy": float(accuracy_score(targets, decisions)),
+            "macro_f1": float(f1_score(targets, decisions, average="macro", zero_division=0)),
+        }
+        if self.kind == "multi_label_classification":
+            scores["micro_f1"] = float(f1_score(targets, decisions, average="micro", zero_division=0))
+        return scores
+
+    def compute_metrics(self, prediction) -> dict[str, float]:
+        return self.score(prediction.label_ids, self.decide(prediction.predictions))
+
+    def describe(self, items: Sequence[LabelledText], logits: np.ndarray) -> list[dict[str, Any]]:
+        """A readable row for each item."""
+        rows = []
+        for item, decision, scores in zip(items, self.decide(logits), logits.reshape(len(items), -1), strict=True):
+            row = {"text": item.text} | ({"pair": item.pair} if item.pair is not None else {})
+            if self.kind == "regression":
+                rows.append(row | {"label": item.label, "prediction": float(decision)})
+                continue
+            if self.kind == "single_label_classification":
+                shares = np.exp(scores - scores.max())
+                shares /= shares.sum()
+                predicted = self.labels[decision]
+            else:
+                shares = 1 / (1 + np.exp(-scores))
+                predicted = [label for label, chosen in zip(self.labels, decision, strict=True) if chosen]
+            named = {label: round(float(share), 4) for label, share in zip(self.labels, shares, strict=True)}
+            rows.append(row | {"label": item.label, "prediction": predicted, "scores": named})
+        return rows
+
+
+# Bag of words
+
+
+@functools.cache
+def _splitter() -> ElmoTokenizer:
+    return ElmoTokenizer()
+
+
+def words_of(item: LabelledText) -> list[Sequence[str]]:
+    """The words of each of an item's texts."""
+    texts = [text for text in (item.text, item.pair) if text is not None]
+    return [_splitter().split_words(text) if isinstance(text, str) else text for text in texts]
+
+
+def bag_of_words(task: Task, splits: dict[str, list[LabelledText]]) -> dict[str, dict[str, float]]:
+    """What a linear model over words and pairs of neighbours reaches, as a yardstick: logistic regression, or ridge
+    regression for numbers. Of a pair of texts each has its own features."""
+    sides = 1 if splits["train"][0].pair is None else 2
+    rows = {name: [words_of(item) for item in items] for name, items in splits.items()}
+    counts = FeatureUnion([(f"text{side}", _counter(side)) for side in range(sides)])
+    linear = Ridge() if task.kind == "regression" else LogisticRegression(max_iter=1000)
+    if task.kind == "multi_label_classification":
+        linear = OneVsRestClassifier(linear)
+    model = make_pipeline(counts, linear).fit(rows["train"], task.targets(splits["train"]))
+    return {
+        name: task.score(task.targets(splits[name]), model.predict(rows[name])) for name in rows if name != "train"
+    }
+
+
+def _counter(side: int) -> Any:
+    def choose(rows: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
+        return [row[side] for row in rows]
+
+    analyze: Callable = lambda words: [*words, *(" ".join(pair) for pair in zip(words, words[1:], strict=False))]  # noqa: E731
+    return make_pipeline(FunctionTransformer(choose), CountVectorizer(analyzer=analyze, binary=True))
+
+
+__all__ = ["LabelledText", "Task", "TextArguments", "bag_of_words", "main", "read_texts", "run"]

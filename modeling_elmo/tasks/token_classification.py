@@ -1,0 +1,179 @@
+"""The recipe for a label at every word: named entities (BIO, BIOES) and parts of speech."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from seqeval.metrics import f1_score, precision_score, recall_score
+from transformers import AutoModelForTokenClassification, EvalPrediction
+
+from .examples import encode_tagged
+from .recipe import (
+    DataArguments,
+    FinetuningArguments,
+    ModelArguments,
+    describe_training,
+    finetune,
+    load_model,
+    load_splits,
+    parse_arguments,
+    set_seed,
+    write_summary,
+)
+from .tagged_text import TaggedSentence, read_columns, read_conllu, to_bio, to_bioes, write_columns
+from .text_files import suffix
+
+FORMATS = ("columns", "conllu")
+
+
+@dataclass
+class TaggingArguments(DataArguments):
+    file_format: str | None = field(
+        default=None,
+        metadata={"help": "columns (CoNLL-2003) or conllu. By default conllu for files that end so, else columns."},
+    )
+    label_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "In columns a number, by default -1, the last; in CoNLL-U a name, by default upos; in a data set "
+            "of the Hub a name, by default tags."
+        },
+    )
+    words_column: str = field(default="tokens", metadata={"help": "In a data set of the Hub."})
+    label_scheme: str = field(
+        default="BIO", metadata={"help": "What entity labels are converted to: BIO or BIOES. IOB1 is read too."}
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.file_format not in (None, *FORMATS):
+            raise ValueError(f"--file_format is {self.file_format!r}; it must be one of {FORMATS}")
+        if self.label_scheme not in ("BIO", "BIOES"):
+            raise ValueError(f"--label_scheme is {self.label_scheme!r}; it must be BIO or BIOES")
+
+
+def main(description: str | None = None) -> dict[str, dict[str, float]]:
+    """Runs the recipe on the command line's options; the metrics of each split."""
+    return run(*parse_arguments(TaggingArguments, description))
+
+
+def run(data: TaggingArguments, model_arguments: ModelArguments, training: FinetuningArguments):
+    """Trains, evaluates and writes model, card, metrics and `predictions_<split>.txt` in the columns word, label,
+    prediction."""
+    set_seed(training.seed)
+    splits = load_splits(
+        data,
+        training.data_seed or training.seed,
+        lambda path: read_tagged(path, data),
+        lambda rows: from_dataset(rows, data),
+        lambda sentence: " ".join(sentence.words),
+    )
+    entities = all(is_entity_label(label) for item in splits["train"] for label in item.labels)
+    if entities:
+        for items in splits.values():
+            for item in items:
+                item.labels = to_bio(item.labels)
+                if data.label_scheme == "BIOES":
+                    item.labels = to_bioes(item.labels)
+    labels = sorted({label for item in splits["train"] for label in item.labels})
+    label2id = {label: index for index, label in enumerate(labels)}
+    tokenizer, model = load_model(
+        model_arguments,
+        AutoModelForTokenClassification,
+        (item.words for item in splits["train"]),
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id=label2id,
+        label_scheme=data.label_scheme if entities else "none",
+    )
+    # A label that training never showed cannot be learnt: at such a word any prediction is wrong.
+    examples = {
+        name: encode_tagged(
+            tokenizer,
+            [item.words for item in items],
+            [[label2id.get(label, -100) for label in item.labels] for item in items],
+        )
+        for name, items in splits.items()
+    }
+
+    def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+        gold, predicted = decode(prediction.predictions, prediction.label_ids, labels)
+        return score(gold, predicted, entities)
+
+    training.metric_for_best_model = training.metric_for_best_model or ("f1" if entities else "accuracy")
+    card = {
+        "summary": "ELMo with a tagger that finds named entities." if entities else "ELMo with a tagger of words.",
+        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
+        "word_splitting": tokenizer.word_splitting,
+    }
+    _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
+    folder = Path(training.output_dir)
+    metrics = {}
+    for name, output in predictions.items():
+        items = splits[name]
+        predicted = words_labels(output.predictions, [example["input_ids"] for example in examples[name]], labels)
+        write_columns(
+            folder / f"predictions_{name}.txt",
+            [list(zip(item.words, item.labels, row, strict=True)) for item, row in zip(items, predicted, strict=True)],
+        )
+        # Of the words themselves, with labels that training never showed.
+        metrics[name] = score([item.labels for item in items], predicted, entities)
+    write_summary(folder, metrics=metrics, labels=labels)
+    return metrics
+
+
+def read_tagged(path: str, data: TaggingArguments) -> list[TaggedSentence]:
+    """A file's sentences."""
+    file_format = data.file_format or ("conllu" if suffix(path) == ".conllu" else "columns")
+    if file_format == "conllu":
+        return read_conllu(path, data.label_column or "upos")
+    return read_columns(path, int(data.label_column or -1))
+
+
+def from_dataset(dataset, data: TaggingArguments) -> list[TaggedSentence]:
+    """The sentences of a `datasets.Dataset`; classes get their names."""
+    column = data.label_column or "tags"
+    feature = dataset.features[column].feature
+    name = feature.int2str if hasattr(feature, "int2str") else str
+    return [
+        TaggedSentence(list(row[data.words_column]), [name(label) for label in row[column]])
+        for row in dataset
+        if row[data.words_column]
+    ]
+
+
+def is_entity_label(label: str) -> bool:
+    return label == "O" or label[:2] in ("B-", "I-")
+
+
+def decode(
+    logits: np.ndarray, label_ids: np.ndarray, labels: Sequence[str]
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Names of gold and predicted labels at the labelled words."""
+    known = label_ids != -100
+    best = logits.argmax(-1)
+    gold = [[labels[label] for label in row[mask]] for row, mask in zip(label_ids, known, strict=True)]
+    predicted = [[labels[label] for label in row[mask]] for row, mask in zip(best, known, strict=True)]
+    return gold, predicted
+
+
+def words_labels(logits: np.ndarray, input_ids: Sequence[np.ndarray], labels: Sequence[str]) -> list[list[str]]:
+    """Names of the labels predicted for each sentence's words, which stand between two boundary marks."""
+    return [
+        [labels[label] for label in row[1 : len(ids) - 1].argmax(-1)]
+        for row, ids in zip(logits, input_ids, strict=True)
+    ]
+
+
+def score(gold: list[list[str]], predicted: list[list[str]], entities: bool) -> dict[str, float]:
+    """Accuracy of words, and of entities precision, recall and F1."""
+    pairs = [pair for rows in zip(gold, predicted, strict=True) for pair in zip(*rows, strict=True)]
+    scores = {"accuracy": sum(one == other for one, other in pairs) / max(len(pairs), 1)}
+    if entities:
+        names = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
+        scores |= {name: float(measure(gold, predicted, zero_division=0)) for name, measure in names.items()}
+    return scores
+
+
+__all__ = ["TaggingArguments", "main", "run"]
