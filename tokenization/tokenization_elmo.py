@@ -168,6 +168,11 @@ class ElmoTokenizer(TokenizersBackend):
     @classmethod
     def convert_to_native_format(cls, **kwargs) -> dict[str, Any]:
         """Leave `tokenizer_file` to `__init__`, which reads it whole: nothing is rebuilt from its vocabulary."""
+        if kwargs.get("tokenizer_file") is None and kwargs.get("vocab") is None:
+            raise OSError(
+                f"{kwargs.get('name_or_path')} has no tokenizer.json. For a tokenizer that knows no words use "
+                "ElmoTokenizer(), for the words of a vocabulary file ElmoTokenizer.from_vocab_file(path)"
+            )
         kwargs.pop("trust_remote_code", None)
         return kwargs
 

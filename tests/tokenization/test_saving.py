@@ -117,6 +117,13 @@ def test_splitting_set_by_hand_stays(tmp_path):
     assert ElmoTokenizer.from_pretrained(tmp_path).split_words("the cat|sat") == ["the cat", "sat"]
 
 
+def test_folder_without_tokenizer(tmp_path):
+    """No silent fall back to a tokenizer that knows no words."""
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(OSError, match=r"has no tokenizer.json.*from_vocab_file"):
+        ElmoTokenizer.from_pretrained(tmp_path)
+
+
 REMOTE = """
 import json, sys
 sys.modules["tokenization_elmo"] = sys.modules["modeling_elmo"] = None  # an import of them fails from here on
