@@ -6,7 +6,8 @@ All tensors may have a leading dimension for the directions; then their steps ru
 runs one direction after the other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import NamedTuple
 
@@ -15,10 +16,13 @@ from torch.autograd.function import once_differentiable
 
 from .matrix_products import Product, matrix_product, prepare
 
-# Gate values computed ahead of the recurrence at once (128 MB in fp32): bounds the memory that long texts take.
-GATES_PER_SEGMENT = 2**25
+# Gate values computed ahead of the recurrence at once (16 MB in fp32): bounds the memory that long texts take, and
+# keeps it in the cache.
+GATES_PER_SEGMENT = 2**22
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
 GATES_TO_KEEP = 2**28
+# Fewer gate values than this in a layer and direction are not worth a thread.
+LEAST_GATES_FOR_THREADS = 2**19
 
 
 class Clips(NamedTuple):
@@ -89,16 +93,40 @@ def fingerprint(weight: torch.Tensor) -> tuple:
 
 def prepare_lanes(weights: Weights) -> LaneProducts:
     return [
-        (prepare(w_input, bias), prepare(recurrent), None if projection is None else prepare(projection))
+        (prepare(w_input, bias), prepare(recurrent), prepare(projection))
         for w_input, recurrent, bias, projection in split_lanes(*weights)
     ]
 
 
-def split_lanes(*tensors: torch.Tensor | None) -> Iterable[tuple[torch.Tensor | None, ...]]:
-    """What runs one after the other: on CPU each direction's part of the tensors, elsewhere all of them at once."""
+def split_lanes(*tensors: torch.Tensor | None) -> list[tuple[torch.Tensor | None, ...]]:
+    """What runs apart: on CPU each direction's part of the tensors, elsewhere all of them at once."""
     if any(tensor is not None and tensor.device.type != "cpu" for tensor in tensors):
         return [tensors]
-    return zip(*(repeat(None) if tensor is None else tensor.unbind() for tensor in tensors), strict=False)
+    return list(zip(*(repeat(None) if tensor is None else tensor.unbind() for tensor in tensors), strict=False))
+
+
+def run_lanes(run: Callable, lanes: list[tuple], num_gates: int) -> list:
+    """`run(*lane)` for each lane: at the same time, each on its share of the threads, where there is enough to do.
+
+    So cores wait for each other once a layer instead of at each product, and keep their lane's data to themselves.
+    """
+    num_threads = torch.get_num_threads()
+    if len(lanes) == 1 or num_threads == 1 or num_gates < LEAST_GATES_FOR_THREADS:
+        return [run(*lane) for lane in lanes]
+    inference = torch.is_inference_mode_enabled()
+
+    def run_apart(lane):
+        torch.set_num_threads(max(1, num_threads // len(lanes)))
+        # Threads start without the caller's modes.
+        with torch.inference_mode(inference), torch.no_grad():
+            return run(*lane)
+
+    try:
+        with ThreadPoolExecutor(len(lanes) - 1) as pool:
+            others = [pool.submit(run_apart, lane) for lane in lanes[1:]]
+            return [run_apart(lanes[0]), *(other.result() for other in others)]
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def split_steps(batch_sizes: list[int], gates_per_token: int) -> list[Segment]:
@@ -117,6 +145,32 @@ def split_steps(batch_sizes: list[int], gates_per_token: int) -> list[Segment]:
 
 def rows(tensor: torch.Tensor, start: int, end: int) -> torch.Tensor:
     return tensor.narrow(-2, start, end - start)
+
+
+def has_slow_tanh(tensor: torch.Tensor) -> bool:
+    """Whether `tanh(x)` is better computed as `2 sigmoid(2x) - 1`: on CPU PyTorch's sigmoid takes a sixth of the time,
+    and in fp32 (not in shorter types) the difference is below 3e-7."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def activate(sums: torch.Tensor, gates: torch.Tensor):
+    """Gates from their sums `(..., 4 * cells)`, which are overwritten."""
+    width = sums.shape[-1] // 4
+    candidate, candidate_sums = gates.narrow(-1, width, width), sums.narrow(-1, width, width)
+    if has_slow_tanh(sums):
+        candidate_sums.mul_(2)
+        torch.sigmoid(sums, out=gates)
+        candidate.mul_(2).sub_(1)
+    else:
+        torch.sigmoid(sums.narrow(-1, 0, width), out=gates.narrow(-1, 0, width))
+        torch.tanh(candidate_sums, out=candidate)
+        torch.sigmoid(sums.narrow(-1, 2 * width, 2 * width), out=gates.narrow(-1, 2 * width, 2 * width))
+
+
+def tanh(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    if has_slow_tanh(x):
+        return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
+    return torch.tanh(x, out=out)
 
 
 def run_steps(
@@ -147,18 +201,16 @@ def run_steps(
         end = start + size
         sums = recurrent(rows(hidden, 0, size), rows(gates, start, end))
         here = rows(gates, start, end)
+        activate(sums, here)
         input_gate, candidate, forget_gate, output_gate = here.split(width, -1)
-        torch.sigmoid(sums.narrow(-1, 0, width), out=input_gate)
-        torch.tanh(sums.narrow(-1, width, width), out=candidate)
-        torch.sigmoid(sums.narrow(-1, 2 * width, 2 * width), out=here.narrow(-1, 2 * width, 2 * width))
         memory = rows(cell, 0, size).mul_(forget_gate).addcmul_(input_gate, candidate)
         if clips.cell is not None:
             memory.clamp_(-clips.cell, clips.cell)
         if activations is None:
-            squash = torch.tanh(memory, out=rows(squashed, 0, size))
+            squash = tanh(memory, rows(squashed, 0, size))
         else:
             rows(activations.cells, start, end).copy_(memory)
-            squash = torch.tanh(memory, out=rows(activations.squashed, start, end))
+            squash = tanh(memory, rows(activations.squashed, start, end))
         output = output_gate * squash
         if project is not None:
             output = project(output)
@@ -179,31 +231,19 @@ def run_inference(
     """Outputs `(directions, tokens, P)` and the state after them, without anything for a backward pass."""
     hidden, cell = (part.clone(memory_format=torch.contiguous_format) for part in state)
     outputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+    segments = split_steps(batch_sizes, 4 * cell.shape[-1])
+
+    def run(inputs, outputs, hidden, cell, products):
+        multiply, recurrent, project = products
+        for segment in segments:
+            gates = multiply(rows(inputs, segment.start, segment.end))
+            segment_outputs = rows(outputs, segment.start, segment.end)
+            run_steps(gates, segment.sizes, (hidden, cell), recurrent, project, clips, segment_outputs)
+
     lanes = split_lanes(inputs, outputs, hidden, cell)
-    for (lane_inputs, lane_outputs, *lane_state), lane_products in zip(lanes, products, strict=True):
-        multiply, recurrent, project = lane_products
-        gates_per_token = 4 * lane_state[1].shape[:-2].numel() * cell.shape[-1]
-        for segment in split_steps(batch_sizes, gates_per_token):
-            gates = multiply(rows(lane_inputs, segment.start, segment.end))
-            segment_outputs = rows(lane_outputs, segment.start, segment.end)
-            run_steps(gates, segment.sizes, lane_state, recurrent, project, clips, segment_outputs)
+    lanes = [(*lane, lane_products) for lane, lane_products in zip(lanes, products, strict=True)]
+    run_lanes(run, lanes, inputs.shape[-2] * 4 * cell.shape[-1])
     return outputs, hidden, cell
-
-
-def run_with_gradients(
-    inputs: torch.Tensor,
-    batch_sizes: list[int],
-    state: tuple[torch.Tensor, torch.Tensor],
-    weights: Weights,
-    clips: Clips,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As [`run_inference`], for training: gradients reach the inputs, the state and the weights."""
-    results = [ProjectedLSTM.apply(*lane, batch_sizes, clips) for lane in split_lanes(inputs, *state, *weights)]
-    return (
-        results[0]
-        if inputs.device.type != "cpu"
-        else tuple(torch.stack(parts) for parts in zip(*results, strict=True))
-    )
 
 
 def shifted(values: torch.Tensor, initial: torch.Tensor, sizes: list[int]) -> torch.Tensor:
@@ -216,7 +256,7 @@ def shifted(values: torch.Tensor, initial: torch.Tensor, sizes: list[int]) -> to
 
 
 class ProjectedLSTM(torch.autograd.Function):
-    """The layer with its backward pass through time.
+    """As [`run_inference`], with a backward pass through time.
 
     `apply(inputs, hidden, cell, *Weights, batch_sizes, clips)` -> outputs, hidden, cell. Types may be mixed in one
     way: the memory cells may be of higher precision than the rest.
@@ -225,48 +265,60 @@ class ProjectedLSTM(torch.autograd.Function):
     @staticmethod
     def forward(ctx, inputs, hidden, cell, *arguments):
         *weights, batch_sizes, clips = arguments
-        weights = Weights(*weights)
-        segments = split_steps(batch_sizes, weights.bias.numel())
-        keep = inputs.shape[-2] * weights.bias.numel() <= GATES_TO_KEEP
-        recurrent = prepare(weights.recurrent)
-        project = None if weights.projection is None else prepare(weights.projection)
-        state = tuple(part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
+        num_gates = inputs.shape[-2] * 4 * cell.shape[-1]
+        segments, keep = split_steps(batch_sizes, 4 * cell.shape[-1]), num_gates <= GATES_TO_KEEP
+        last_hidden, last_cell = (part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
         outputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-        ctx.states, ctx.activations = [], []
-        for segment in segments:
-            ctx.states.append(tuple(part.clone() for part in state))
-            gates = matrix_product(rows(inputs, segment.start, segment.end), weights.input, weights.bias)
-            activations = new_activations(gates, cell) if keep else None
-            segment_outputs = rows(outputs, segment.start, segment.end)
-            run_steps(gates, segment.sizes, state, recurrent, project, clips, segment_outputs, activations)
-            ctx.activations.append(activations)
+
+        def run(inputs, outputs, hidden, cell, *weights):
+            weights, state = Weights(*weights), (hidden, cell)
+            recurrent, project = prepare(weights.recurrent), prepare(weights.projection)
+            records = []
+            for segment in segments:
+                initial = tuple(part.clone() for part in state)
+                gates = matrix_product(rows(inputs, segment.start, segment.end), weights.input, weights.bias)
+                activations = new_activations(gates, cell) if keep else None
+                segment_outputs = rows(outputs, segment.start, segment.end)
+                run_steps(gates, segment.sizes, state, recurrent, project, clips, segment_outputs, activations)
+                records.append((initial, activations))
+            return records
+
+        ctx.records = run_lanes(run, split_lanes(inputs, outputs, last_hidden, last_cell, *weights), num_gates)
         ctx.save_for_backward(inputs, outputs, *weights)
-        ctx.segments, ctx.clips, ctx.batch = segments, clips, hidden.shape[-2]
-        return outputs, *state
+        ctx.segments, ctx.clips, ctx.num_gates = segments, clips, num_gates
+        return outputs, last_hidden, last_cell
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_outputs, grad_hidden, grad_cell):
         inputs, outputs, *weights = ctx.saved_tensors
-        weights = Weights(*weights)
-        products = tuple(None if w is None else prepare(w.mT) for w in (weights.recurrent, weights.projection))
-        grad_state = tuple(part.clone(memory_format=torch.contiguous_format) for part in (grad_hidden, grad_cell))
+        grad_hidden, grad_cell = (
+            part.clone(memory_format=torch.contiguous_format) for part in (grad_hidden, grad_cell)
+        )
         grad_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
         totals = [None if weight is None else torch.zeros_like(weight) for weight in weights]
-        for index in reversed(range(len(ctx.segments))):
-            segment, state, activations = ctx.segments[index], ctx.states[index], ctx.activations[index]
-            here = [rows(part, segment.start, segment.end) for part in (inputs, outputs, grad_outputs)]
-            if activations is None:
-                activations = recompute(here[0], segment.sizes, state, weights, ctx.clips)
-            grad_gates, grad_weights = backward_steps(
-                *here, segment.sizes, state, activations, grad_state, products, ctx.clips
-            )
-            if grad_inputs is not None:
-                rows(grad_inputs, segment.start, segment.end).copy_(matrix_product(grad_gates, weights.input.mT))
-            for total, grad in zip(totals, grad_weights, strict=True):
-                if total is not None:
-                    total.add_(grad)
-        return grad_inputs, *grad_state, *totals, None, None
+
+        def run(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *rest):
+            weights, totals, records = Weights(*rest[:4]), rest[4:8], rest[8]
+            products = tuple(prepare(None if w is None else w.mT) for w in (weights.recurrent, weights.projection))
+            for segment, (state, activations) in zip(reversed(ctx.segments), reversed(records), strict=True):
+                here = [rows(part, segment.start, segment.end) for part in (inputs, outputs, grad_outputs)]
+                if activations is None:
+                    activations = recompute(here[0], segment.sizes, state, weights, ctx.clips)
+                grad_state = (grad_hidden, grad_cell)
+                grad_gates, grad_weights = backward_steps(
+                    *here, segment.sizes, state, activations, grad_state, products, ctx.clips
+                )
+                if grad_inputs is not None:
+                    grad = matrix_product(grad_gates, weights.input.mT)
+                    rows(grad_inputs, segment.start, segment.end).copy_(grad)
+                for total, grad in zip(totals, grad_weights, strict=True):
+                    if total is not None:
+                        total.add_(grad)
+
+        lanes = split_lanes(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *weights, *totals)
+        run_lanes(run, [(*lane, records) for lane, records in zip(lanes, ctx.records, strict=True)], ctx.num_gates)
+        return grad_inputs, grad_hidden, grad_cell, *totals, None, None
 
 
 def new_activations(gates: torch.Tensor, cell: torch.Tensor) -> Activations:
@@ -278,9 +330,9 @@ def recompute(inputs, sizes, state, weights: Weights, clips: Clips) -> Activatio
     """The activations of a segment from the state before it."""
     gates = matrix_product(inputs, weights.input, weights.bias)
     activations = new_activations(gates, state[1])
-    project = None if weights.projection is None else prepare(weights.projection)
+    recurrent, project = prepare(weights.recurrent), prepare(weights.projection)
     state = tuple(part.clone() for part in state)
-    run_steps(gates, sizes, state, prepare(weights.recurrent), project, clips, torch.empty_like(inputs), activations)
+    run_steps(gates, sizes, state, recurrent, project, clips, torch.empty_like(inputs), activations)
     return activations
 
 
@@ -330,6 +382,6 @@ def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, gra
         matrix_product(inputs.mT, grad_gates),
         matrix_product(shifted(outputs, state[0], sizes).mT, grad_gates),
         grad_gates.sum(-2),
-        None if grad_projected is None else matrix_product((output_gate * squashed).mT, grad_projected),
+        None if grad_projected is None else matrix_product(grad_projected.mT, output_gate * squashed).mT,
     )
     return grad_gates, grad_weights

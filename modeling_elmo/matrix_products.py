@@ -36,8 +36,10 @@ def matrix_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
     return product if bias is None else product.add_(bias.unsqueeze(-2))
 
 
-def prepare(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Product:
+def prepare(weight: torch.Tensor | None, bias: torch.Tensor | None = None) -> Product | None:
     """The product with `weight` `(K, N)` or, a matrix for each direction, `(directions, K, N)`, plus a bias."""
+    if weight is None:
+        return None
     return (PackedProduct if has_onednn_kernels(weight) else PlainProduct)(weight, bias)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_elmo import ElmoConfig
-from .lstm_kernels import Clips, PreparedWeights, Weights, run_inference, run_with_gradients
+from .lstm_kernels import Clips, PreparedWeights, ProjectedLSTM, Weights, run_inference
 
 
 class Packing(NamedTuple):
@@ -106,7 +106,7 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
             if torch.is_grad_enabled() and any(
                 tensor is not None and tensor.requires_grad for tensor in (inputs, hidden, cell, *weights)
             ):
-                return run_with_gradients(inputs, batch_sizes, (hidden, cell), weights, clips)
+                return ProjectedLSTM.apply(inputs, hidden, cell, *weights, batch_sizes, clips)
             products = self._prepared_weights.get(self.parameters(), weights)
             return run_inference(inputs, batch_sizes, (hidden, cell), products, clips)
 

@@ -207,3 +207,23 @@ def test_a_used_layer_can_be_copied_and_pickled():
     expected = layer(*arguments)[0]
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         torch.testing.assert_close(twin(*arguments)[0], expected)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_directions_on_threads_change_nothing(mode, monkeypatch):
+    layer = make_layer()
+    arguments = make_inputs(layer, (7, 1, 3, 3, 6))
+    expected = layer.run_plainly(*arguments)[0]
+    grad = torch.autograd.grad(expected.sum(), layer.bias)[0]
+    monkeypatch.setattr(lstm_kernels, "LEAST_GATES_FOR_THREADS", 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with mode():
+            outputs = layer(*arguments)[0]
+        torch.testing.assert_close(outputs, expected, atol=1e-6, rtol=0)
+        if mode is torch.enable_grad:
+            torch.testing.assert_close(torch.autograd.grad(outputs.sum(), layer.bias)[0], grad)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
