@@ -264,6 +264,23 @@ class ElmoModel(ElmoPreTrainedModel):
         """
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
+        hidden_states, mask, last_state = self._bilm_layers(character_ids, attention_mask, input_ids, state)
+        boundaries = None
+        if self.config.scalar_mix_norm == "batch_without_boundaries":
+            boundaries = self.boundary_mask(character_ids, input_ids)
+        representations = self.combine(hidden_states, mask, boundaries)
+        return ElmoModelOutput(
+            last_hidden_state=representations[0],
+            hidden_states=hidden_states if output_hidden_states else None,
+            representations=representations if len(representations) > 1 else None,
+            state=last_state if use_cache else None,
+        )
+
+    @torch.compiler.disable(reason="sizes follow the words (distinct ones, steps), each would be compiled anew")
+    def _bilm_layers(
+        self, character_ids, attention_mask, input_ids, state: State | None
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, State]:
+        """All layers `(batch, sequence, directions * P)`, 0 where masked; the mask; the last state."""
         is_frozen = self.is_bilm_frozen
         if not is_frozen:
             self.drop_cached_words()
@@ -277,18 +294,7 @@ class ElmoModel(ElmoPreTrainedModel):
             layers = [vectors.repeat(1, self.config.num_directions)]
             layers += [unpack(output, packing) for output in outputs]
             hidden_states = tuple(pad_tokens(layer, packing, mask) for layer in layers)
-        boundaries = None
-        if self.config.scalar_mix_norm == "batch_without_boundaries":
-            boundaries = self.boundary_mask(character_ids, input_ids)
-        representations = self.combine(hidden_states, mask, boundaries)
-        if use_cache:
-            last_state = batch_first(last_state, packing.order)
-        return ElmoModelOutput(
-            last_hidden_state=representations[0],
-            hidden_states=hidden_states if output_hidden_states else None,
-            representations=representations if len(representations) > 1 else None,
-            state=last_state if use_cache else None,
-        )
+        return hidden_states, mask, batch_first(last_state, packing.order)
 
     def combine(
         self, hidden_states: tuple[torch.Tensor, ...], mask: torch.Tensor, boundaries: torch.Tensor | None = None
