@@ -1,6 +1,7 @@
 """From a checkpoint back to the published form: options.json, weights.hdf5 and the vocabulary."""
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -88,5 +89,5 @@ def write_vocabulary(checkpoint: str | Path, path: Path):
     words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
     if len(words) > 3:
         # A row whose word stands again further down is kept apart by a NUL and a number.
-        lines = [word.partition("\0")[0] + "\n" for word in words]
+        lines = [re.sub(r"\0\d+$", "", word) + "\n" for word in words]
         path.write_text("".join(lines), encoding="utf-8", newline="\n")

@@ -8,8 +8,8 @@ from typing import Any
 from .sources import SourceFiles
 
 CONVERTED = (
-    "Converted with `elmo convert` from published weights, without any change to the numbers"
-    " ({arithmetic}). Read from:\n\n{files}\n\n{corpus}"
+    "Converted with `elmo convert` from published weights, without any change to what they compute\n"
+    "({arithmetic}). Read from:\n\n{files}\n\n{corpus}"
     "The licence is that of the published weights; see where they were obtained."
 )
 

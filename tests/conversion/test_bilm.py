@@ -147,12 +147,12 @@ def test_embedding_shared_with_the_softmax(tmp_path):
 
 
 def test_repeated_words_of_a_vocabulary_keep_their_rows(tmp_path):
-    words = [*WORDS[:5], "river", "bank"]
+    words = [*WORDS[:5], "river", "bank", "\0", "50"]
     options = make_options()
     arrays = make_arrays(options, vocab_size=len(words), softmax=True)
     convert(write_bilm(tmp_path / "published", options, arrays, words), tmp_path / "converted")
     export(tmp_path / "converted", tmp_path / "exported")
-    assert (tmp_path / "exported" / "vocab.txt").read_text().split() == words
+    assert (tmp_path / "exported" / "vocab.txt").read_text().split("\n") == [*words, ""]
     check_export(tmp_path / "exported", options, arrays)
 
 
