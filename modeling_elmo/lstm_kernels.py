@@ -336,6 +336,13 @@ def recompute(inputs, sizes, state, weights: Weights, clips: Clips) -> Activatio
     return activations
 
 
+def clip_backward(grad: torch.Tensor, clipped: torch.Tensor, bound: float, out: torch.Tensor):
+    """The gradient before a clip, 0 where the value was at the bound."""
+    # As the value's type rounds it: clipped to 0.7, a bfloat16 is smaller than 0.7.
+    bound = torch.tensor(bound, dtype=clipped.dtype).item()
+    torch.ops.aten.hardtanh_backward(grad, clipped, -bound, bound, grad_input=out)
+
+
 def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, grad_state, products, clips):
     """Backward through a segment's steps; `grad_state` becomes the gradient of `state`, the one before the segment.
 
@@ -348,7 +355,6 @@ def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, gra
     grad_gates = torch.empty_like(gates)
     grad_input, grad_candidate, grad_forget, grad_output = grad_gates.chunk(4, -1)
     sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-    hardtanh_backward = torch.ops.aten.hardtanh_backward
     sigmoid_backward(candidate, input_gate, grad_input=grad_input)
     tanh_backward(input_gate, candidate, grad_input=grad_candidate)
     sigmoid_backward(shifted(cells, state[1], sizes).to(gates.dtype), forget_gate, grad_input=grad_forget)
@@ -366,12 +372,11 @@ def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, gra
             if clips.projection is None:
                 projected.copy_(grad)
             else:
-                output = rows(outputs, start, end)
-                hardtanh_backward(grad, output, -clips.projection, clips.projection, grad_input=projected)
+                clip_backward(grad, rows(outputs, start, end), clips.projection, out=projected)
             grad = multiply_projection(projected)
         memory = rows(grad_cell, 0, size).addcmul_(grad, rows(through_tanh, start, end))
         if clips.cell is not None:
-            hardtanh_backward(memory, rows(cells, start, end), -clips.cell, clips.cell, grad_input=memory)
+            clip_backward(memory, rows(cells, start, end), clips.cell, out=memory)
         here = rows(grad_gates, start, end)
         here.narrow(-1, 0, 3 * width).unflatten(-1, (3, width)).mul_(memory.unsqueeze(-2))
         here.narrow(-1, 3 * width, width).mul_(grad)
