@@ -81,6 +81,8 @@ class ElmoConfig(PreTrainedConfig):
             LSTM layers with which a task head reads the words.
         head_dropout (`float`, defaults to 0.5):
             Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
+        predicate_embedding_size (`int`, defaults to 100):
+            Width of the mark of the predicate in semantic role labelling.
         max_span_width (`int`, defaults to 30):
             Words of the longest mention that coreference resolution considers.
         top_span_ratio (`float`, defaults to 0.4):
@@ -151,6 +153,7 @@ class ElmoConfig(PreTrainedConfig):
     head_num_layers: int = 1
     head_dropout: float | int = 0.5
     label_scheme: str | None = None
+    predicate_embedding_size: int = 100
     max_span_width: int = 30
     top_span_ratio: float | int = 0.4
     max_antecedents: int = 50
@@ -196,6 +199,7 @@ class ElmoConfig(PreTrainedConfig):
             "num_representations",
             "head_hidden_size",
             "head_num_layers",
+            "predicate_embedding_size",
             "max_span_width",
             "max_antecedents",
             "coreference_depth",

@@ -609,6 +609,7 @@ if TYPE_CHECKING:
     # What this module names is copied beside a checkpoint: so the code of every task head travels with each of them.
     from .modeling_elmo_coreference import ElmoForCoreferenceResolution as ElmoForCoreferenceResolution
     from .modeling_elmo_question_answering import ElmoForQuestionAnswering as ElmoForQuestionAnswering
+    from .modeling_elmo_semantic_role_labeling import ElmoForSemanticRoleLabeling as ElmoForSemanticRoleLabeling
     from .modeling_elmo_sequence_classification import ElmoForSequenceClassification as ElmoForSequenceClassification
     from .modeling_elmo_token_classification import ElmoForTokenClassification as ElmoForTokenClassification
 
