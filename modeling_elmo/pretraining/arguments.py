@@ -91,6 +91,11 @@ class TrainingArguments:
     # Length. A window is unroll_steps words of each of batch_size streams of text.
     batch_size: int = option(32, "streams read side by side, over all processes")
     unroll_steps: int = option(20, "words in a window, beyond which no gradient flows; the LSTM's state does")
+    state_reset: float = option(
+        0.05,
+        "chance that a stream begins a window from the zero state, as every sentence does where the model is used; "
+        "published: 0, but then cells may settle where no sentence alone ever takes them",
+    )
     accumulation_steps: int = option(1, "parts into which the streams of a step are divided to save memory")
     num_epochs: float | None = option(None, "passes over the training text, which is counted first; or give max_steps")
     max_steps: int | None = option(None, "windows to train on; by default num_epochs, or one epoch")
@@ -150,6 +155,8 @@ class PretrainingArguments:
         for name in ("max_steps", "num_epochs", "eval_steps", "save_steps", "eval_batch_size", "max_eval_words"):
             if getattr(training, name) is not None and getattr(training, name) <= 0:
                 raise ValueError(f"{name} is {getattr(training, name)}; it must be positive, or left out")
+        if not 0.0 <= training.state_reset <= 1.0:
+            raise ValueError(f"state_reset is {training.state_reset}; a chance lies between 0 and 1")
         if training.max_steps and training.num_epochs:
             raise ValueError("give max_steps or num_epochs, not both")
         if self.model.rebuild_vocabulary and not self.model.init_from:
@@ -164,7 +171,7 @@ class PretrainingArguments:
         known = {f.name for f in fields(ModelArguments)} - {"init_from", "rebuild_vocabulary", "uniform_init"}
         options = {name: getattr(self.model, name) for name in known}
         options["filters"] = [_filter(entry) for entry in self.model.filters]
-        return ElmoConfig(vocab_size=vocab_size, pad_token_id=vocab_size, **options)
+        return ElmoConfig(vocab_size=vocab_size, **options)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from tokenization_elmo import ElmoTokenizer
 
@@ -49,6 +50,7 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     """Runs or resumes a pretraining; returns the folder with the model."""
     options = arguments.training
     output_dir = Path(options.output_dir)
+    logging.disable_progress_bar()  # of files that are written in an instant
     accelerator = Accelerator(
         cpu=options.cpu,
         mixed_precision=options.mixed_precision,

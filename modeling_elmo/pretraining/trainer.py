@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
@@ -142,7 +143,6 @@ class PretrainingTrainer:
             model.gradient_checkpointing_enable()
         if options.torch_compile:
             model.elmo.lstm.compile()
-        torch.manual_seed(options.seed + 1 + self.rank)  # dropout differs between processes
 
     def _stream_options(self) -> dict[str, Any]:
         config = self.model.config
@@ -181,7 +181,12 @@ class PretrainingTrainer:
 
     def _step(self, window: Window):
         options, state = self.arguments, self.state
-        samples = self._negative_samples()
+        # What a step draws depends on seed and step only, so that no generator's state need be saved; dropout differs
+        # between processes, all else is the same in all.
+        torch.manual_seed(step_seed(options.seed, state.step, self.rank + 1))
+        generator = torch.Generator().manual_seed(step_seed(options.seed, state.step, 0))
+        samples = self._negative_samples(generator)
+        self._reset_streams(generator)
         rate = self._learning_rate()
         rows_per_part = self.local_rows // options.accumulation_steps
         states = []
@@ -224,11 +229,18 @@ class PretrainingTrainer:
     def _scaled(self, loss: torch.Tensor) -> torch.Tensor:
         return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
 
-    def _negative_samples(self) -> NegativeSamples | None:
+    def _reset_streams(self, generator: torch.Generator):
+        """Begins some streams from the zero state again."""
+        kept = torch.rand(self.arguments.batch_size, generator=generator) >= self.arguments.state_reset
+        if self.lstm_state is not None and not bool(kept.all()):
+            own = kept[self.rank * self.local_rows : (self.rank + 1) * self.local_rows, None, None, None]
+            own = own.to(self.accelerator.device)
+            self.lstm_state = tuple(torch.where(own, each, 0.0) for each in self.lstm_state)
+
+    def _negative_samples(self, generator: torch.Generator) -> NegativeSamples | None:
         config = self.model.config
         if not config.samples_softmax:
             return None
-        generator = torch.Generator().manual_seed((self.arguments.seed << 32) + self.state.step)
         samples = sample_log_uniform(config.vocab_size, config.num_negative_samples, generator)
         return samples.to(self.accelerator.device)
 
@@ -374,12 +386,9 @@ class PretrainingTrainer:
             torch.save(tensors, folder / OPTIMIZER_FILE)
             facts = asdict(self.state) | {"world_size": self.world_size, "arguments": self.all_arguments.as_dict()}
             (folder / STATE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        cuda = self.accelerator.device.type == "cuda"
         own = {
             "position": self.loader.state_dict(),
             "lstm_state": None if self.lstm_state is None else [each.cpu() for each in self.lstm_state],
-            "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state(self.accelerator.device) if cuda else None,
         }
         torch.save(own, folder / rank_file(self.rank))
 
@@ -412,9 +421,6 @@ class PretrainingTrainer:
         self.loader.load_state_dict(own["position"])
         if own["lstm_state"] is not None:
             self.lstm_state = tuple(each.to(self.accelerator.device) for each in own["lstm_state"])
-        torch.set_rng_state(own["random"])
-        if own["cuda_random"] is not None and self.accelerator.device.type == "cuda":
-            torch.cuda.set_rng_state(own["cuda_random"], self.accelerator.device)
         self.saved_step = self.state.step
         self.accelerator.print(f"going on from {folder}")
 
@@ -464,6 +470,11 @@ def select_rows(window: Window, rows: slice) -> Window:
         epoch=window.epoch,
         num_targets=int((window.forward_targets[rows] >= 0).sum()),
     )
+
+
+def step_seed(*numbers: int) -> int:
+    """A seed that differs wherever one of the numbers does."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
 
 
 def rank_file(rank: int) -> str:

@@ -25,7 +25,7 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
     options = source.config.to_diff_dict()
     for name in ("vocab_size", "pad_token_id", "auto_map", "architectures", "transformers_version"):
         options.pop(name, None)
-    config = ElmoConfig(**options, vocab_size=tokenizer.vocab_size, pad_token_id=tokenizer.vocab_size)
+    config = ElmoConfig(**options, vocab_size=tokenizer.vocab_size)
     model = ElmoForPreTraining(config)
     old_tokenizer = AutoTokenizer.from_pretrained(arguments.init_from)
     words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))

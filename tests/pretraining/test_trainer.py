@@ -1,0 +1,303 @@
+"""The trainer: learning, exact resume, several processes, accumulation, going on from a checkpoint."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
+
+from modeling_elmo.pretraining.arguments import parse_arguments
+from modeling_elmo.pretraining.checkpoints import saved_checkpoints
+from modeling_elmo.pretraining.run import pretrain
+
+TINY = {
+    "character_embedding_size": 4,
+    "filters": ["1:4", "2:8"],
+    "num_highway_layers": 1,
+    "cell_size": 12,
+    "projection_size": 8,
+    "representation_size": 8,
+    "vocab_size": 60,
+    "num_negative_samples": 20,
+    "dropout": 0.0,
+    "batch_size": 4,
+    "unroll_steps": 5,
+    "max_steps": 12,
+    "eval_steps": 6,
+    "save_steps": 3,
+    "logging_steps": 1,
+    "warmup_steps": 2,
+    "held_out_share": 0.1,
+    "num_workers": 0,
+    "show_neighbours": False,
+    "cpu": True,
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """Sentences that a language model can learn: every word decides on the next."""
+    random = np.random.default_rng(0)
+    words = [f"w{chr(97 + i % 26)}{i}" for i in range(80)]
+    lines = []
+    for _ in range(400):
+        start, length = random.integers(8), random.integers(3, 9)
+        lines.append(" ".join(words[(start + 3 * step) % 80] for step in range(length)))
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_recipe(folder: Path, corpus: Path, name: str, **options) -> Path:
+    recipe = TINY | {"train_files": [str(corpus)], "output_dir": str(folder / name)} | options
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(recipe))
+    return path
+
+
+def train(folder: Path, corpus: Path, name: str, **options) -> Path:
+    AcceleratorState._reset_state(reset_partial_state=True)  # as in a new process
+    return pretrain(parse_arguments([str(write_recipe(folder, corpus, name, **options))]))
+
+
+def newest(output_dir: Path) -> Path:
+    return saved_checkpoints(output_dir)[-1]
+
+
+def state_of(output_dir: Path) -> dict:
+    return json.loads((newest(output_dir) / "trainer_state.json").read_text())
+
+
+def losses_of(output_dir: Path) -> list[float]:
+    return [each["loss"] for each in state_of(output_dir)["losses"]]
+
+
+def assert_same_weights(first: Path, second: Path, **tolerance):
+    first, second = (load_file(newest(each) / "model.safetensors") for each in (first, second))
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], **(tolerance or {"rtol": 0, "atol": 0}), msg=name)
+
+
+@pytest.mark.parametrize("optimizer, rate", [("adamw", 0.03), ("adagrad", 1.0), ("sgd", 1.0)])
+def test_training_beats_the_unigram_model(tmp_path, corpus, optimizer, rate):
+    options = {"optimizer": optimizer, "learning_rate": rate, "loss_times_window": optimizer != "adamw"}
+    steps = {"max_steps": 150, "eval_steps": 150, "save_steps": 150, "logging_steps": 50}
+    output = train(tmp_path, corpus, optimizer, batch_size=16, unroll_steps=8, **options, **steps)
+    unigram = json.loads((output / "text.json").read_text())["unigram"]
+    last = state_of(output)["evaluations"][-1]
+    assert last["forward"] < 0.8 * unigram and last["backward"] < 0.8 * unigram
+    assert last["perplexity"] == pytest.approx(math.sqrt(last["forward"] * last["backward"]))
+
+
+def test_what_a_run_leaves_behind(tmp_path, corpus):
+    output = train(tmp_path, corpus, "run", keep_checkpoints=1)
+    tokenizer = AutoTokenizer.from_pretrained(output)
+    inputs = tokenizer("wa0 wd3 unseen", return_tensors="pt")
+    assert AutoModel.from_pretrained(output)(**inputs).last_hidden_state.shape == (1, 5, 8)
+    surprisal = AutoModelForPreTraining.from_pretrained(output).eval()(**inputs).forward_surprisal
+    assert surprisal.shape == (1, 5) and bool((surprisal[0, 1:] > 0).all())
+    assert "perplexity" in (output / "README.md").read_text()
+    assert (output / "learning_curve.png").stat().st_size > 1000
+    assert json.loads((output / "pretraining.json").read_text())["cell_size"] == 12
+    best = state_of(output)["best_step"]
+    assert {each.name for each in saved_checkpoints(output)} <= {"step-00000012", f"step-{best:08d}"}
+    assert sorted(each.name for each in (output / "checkpoints").iterdir()) == [
+        each.name for each in saved_checkpoints(output)
+    ]
+
+
+def test_accumulation_changes_nothing(tmp_path, corpus):
+    whole = train(tmp_path, corpus, "whole")
+    parts = train(tmp_path, corpus, "parts", accumulation_steps=2)
+    assert losses_of(parts) == pytest.approx(losses_of(whole), rel=1e-5)
+    assert_same_weights(whole, parts, rtol=1e-3, atol=1e-5)
+
+
+def test_gradient_checkpointing_changes_nothing(tmp_path, corpus):
+    plain = train(tmp_path, corpus, "plain")
+    checkpointed = train(tmp_path, corpus, "checkpointed", gradient_checkpointing=True)
+    assert losses_of(checkpointed) == pytest.approx(losses_of(plain), rel=1e-5)
+
+
+def test_bf16_autocast_trains(tmp_path, corpus):
+    output = train(tmp_path, corpus, "bf16", mixed_precision="bf16")
+    plain = train(tmp_path, corpus, "fp32")
+    assert losses_of(output) == pytest.approx(losses_of(plain), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_negative_samples": 0},
+        {"adaptive_softmax_cutoffs": [20]},
+        {"bidirectional": False},
+        {"character_embedding_size": 0, "word_embedding_size": 8},
+        {"word_embedding_size": 8, "optimizer": "adagrad", "learning_rate": 0.1},
+    ],
+    ids=["exact", "adaptive", "forward-only", "words-only", "words-and-characters"],
+)
+def test_variants_learn_and_resume(tmp_path, corpus, options):
+    train(tmp_path, corpus, "run", **options, max_steps=6)
+    resumed = train(tmp_path, corpus, "run", **options, max_steps=40, schedule="constant")
+    losses = losses_of(resumed)
+    assert len(losses) == 40 and np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_resuming_is_exact(tmp_path, corpus):
+    """Stopped after each checkpoint by raising max_steps; dropout and the shuffled text go on as if nothing was."""
+    options = {"dropout": 0.2, "schedule": "constant", "word_embedding_size": 4}
+    whole = train(tmp_path, corpus, "whole", **options)
+    for steps in (4, 9, 12):
+        resumed = train(tmp_path, corpus, "resumed", **options, max_steps=steps)
+    assert_same_weights(whole, resumed)
+    assert losses_of(resumed)[-3:] == losses_of(whole)[-3:]
+
+
+def test_going_on_as_another_run_is_refused(tmp_path, corpus):
+    train(tmp_path, corpus, "run", max_steps=3)
+    with pytest.raises(ValueError, match="cell_size = 12, not 16"):
+        train(tmp_path, corpus, "run", cell_size=16)
+    assert losses_of(train(tmp_path, corpus, "run", cell_size=16, overwrite=True, max_steps=3))
+
+
+KILLER = """
+import os, random, signal, sys, time
+import torch
+from modeling_elmo.pretraining.arguments import parse_arguments
+from modeling_elmo.pretraining.run import pretrain
+
+torch.set_num_threads(1)
+recipe, number, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+random.seed(seed)
+killed = 0
+while True:
+    child = os.fork()
+    if not child:
+        pretrain(parse_arguments([recipe]))
+        os._exit(0)
+    deadline = time.monotonic() + random.uniform(0.1, 2.5) * (1 + killed / 3)
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            if number == signal.SIGKILL or os.WIFSIGNALED(status) or status:
+                print("killed", killed)
+                sys.exit(status)
+            break
+        time.sleep(0.01)
+    else:
+        os.kill(child, number)
+        _, status = os.waitpid(child, 0)
+        killed += 1
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_points(tmp_path, corpus):
+    options = {"dropout": 0.1, "max_steps": 60, "eval_steps": 10, "save_steps": 2, "logging_steps": 20}
+    whole = train(tmp_path, corpus, "whole", **options)
+    recipe = write_recipe(tmp_path, corpus, "killed", **options)
+    command = [sys.executable, "-c", KILLER, str(recipe), "9", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stderr
+    killed = int(result.stdout.split("killed")[-1])
+    assert killed >= 2, "the run was never killed while it trained"
+    assert_same_weights(whole, tmp_path / "killed")
+
+
+TERMINATED = """
+import os, signal, sys, threading, time
+import torch
+from modeling_elmo.pretraining.arguments import parse_arguments
+from modeling_elmo.pretraining import run, trainer
+
+step = trainer.PretrainingTrainer._step
+def step_and_signal(self, window):
+    step(self, window)
+    if self.state.step == 4:
+        os.kill(os.getpid(), int(sys.argv[2]))
+trainer.PretrainingTrainer._step = step_and_signal
+run.pretrain(parse_arguments([sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("number", [15, 2], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_saves_before_leaving(tmp_path, corpus, number):
+    recipe = write_recipe(tmp_path, corpus, "run", save_steps=100, eval_steps=100, max_steps=8)
+    result = subprocess.run(
+        [sys.executable, "-c", TERMINATED, str(recipe), str(number)], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert "stopped at step 4" in result.stdout
+    assert newest(tmp_path / "run").name == "step-00000004"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("softmax", [{}, {"num_negative_samples": 0}], ids=["sampled", "exact"])
+def test_two_processes_equal_one(tmp_path, corpus, softmax):
+    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
+    one = train(tmp_path, corpus, "one", **softmax)
+    recipe = write_recipe(tmp_path, corpus, "two", **softmax)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def run_two():
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+        command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", str(script), str(recipe)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
+        assert result.returncode == 0, result.stderr
+
+    run_two()
+    two = tmp_path / "two"
+    assert losses_of(two) == pytest.approx(losses_of(one), rel=1e-5)
+    assert_same_weights(one, two, rtol=1e-3, atol=1e-5)
+    for ours, theirs in zip(state_of(two)["evaluations"], state_of(one)["evaluations"], strict=True):
+        assert ours["forward"] == pytest.approx(theirs["forward"], rel=1e-4)
+    # From the middle on, two processes go on exactly too.
+    before = load_file(newest(two) / "model.safetensors")
+    for path in saved_checkpoints(two):
+        if path.name > "step-00000009":
+            for file in path.iterdir():
+                file.unlink() if file.is_file() else None
+            path.rmdir()
+    run_two()
+    after = load_file(newest(two) / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_going_on_from_a_checkpoint(tmp_path, corpus):
+    options = {"learning_rate": 0.02, "max_steps": 100, "eval_steps": 50, "save_steps": 50, "logging_steps": 50}
+    first = train(tmp_path, corpus, "first", **options)
+    reached = min(each["perplexity"] for each in state_of(first)["evaluations"])
+    kept = train(tmp_path, corpus, "kept", init_from=str(first), max_steps=3)
+    assert state_of(kept)["evaluations"][0]["perplexity"] == pytest.approx(reached, rel=1e-4)
+    rebuilt = train(
+        tmp_path, corpus, "rebuilt", init_from=str(first), rebuild_vocabulary=True, vocab_size=25, max_steps=3
+    )
+    model, old = (AutoModelForPreTraining.from_pretrained(each) for each in (newest(rebuilt), first))
+    assert model.config.vocab_size == 25 and model.softmax.weight.shape == (25, 8)
+    start = state_of(rebuilt)["evaluations"][0]["perplexity"]
+    assert start < 1.5 * reached, "known words keep their rows"
+    assert old.config.vocab_size > 25
+
+
+def test_recipes_are_checked(tmp_path, corpus):
+    with pytest.raises(ValueError, match="no option is called 'cell_sizes'"):
+        train(tmp_path, corpus, "run", cell_sizes=3)
+    with pytest.raises(ValueError, match="dropout is 'much'; it must be of type"):
+        train(tmp_path, corpus, "run", dropout="much")
+    with pytest.raises(ValueError, match="optimizer is 'lion'; choose one of"):
+        train(tmp_path, corpus, "run", optimizer="lion")
+    with pytest.raises(ValueError, match="not both"):
+        train(tmp_path, corpus, "run", num_epochs=2)
+    recipe = write_recipe(tmp_path, corpus, "run")
+    arguments = parse_arguments([str(recipe), "--cell_size", "24", "--filters", "1:2", "3:4"])
+    assert arguments.model.cell_size == 24 and arguments.model.projection_size == 8
+    assert arguments.config(100).filters == [[1, 2], [3, 4]]
