@@ -112,6 +112,7 @@ class ElmoConfig(PreTrainedConfig):
     """
 
     model_type = "elmo"
+    _auto_class = "AutoConfig"  # saving copies the code
     attribute_map = {"num_layers": "num_hidden_layers"}
     keys_to_ignore_at_inference = ["state", "hidden_states", "representations"]
 

@@ -69,6 +69,7 @@ class ElmoPreTrainedModel(PreTrainedModel):
     main_input_name = "character_ids"
     input_modalities = ("text",)
     supports_gradient_checkpointing = True
+    _auto_class = "AutoModel"  # saving copies the code; what loads as what stands in the configuration's auto_map
     _no_split_modules = ["ElmoCharacterCNN", "ElmoLSTMLayer"]
 
     @torch.no_grad()
