@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from transformers import HfArgumentParser
 
@@ -195,7 +195,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
         raise ValueError(f"recipe {path}: {error}") from None
     if not isinstance(recipe, dict):
         raise ValueError(f"recipe {path}: it must be an object of options by name")
-    types = {f.name: f.type for group in (DataArguments, ModelArguments, TrainingArguments) for f in fields(group)}
+    groups = (DataArguments, ModelArguments, TrainingArguments)
+    types = {name: kind for group in groups for name, kind in get_type_hints(group).items()}
     for name, value in recipe.items():
         if name not in types:
             raise ValueError(f"recipe {path}: no option is called {name!r}; --help lists them")
