@@ -2,12 +2,13 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset
 from transformers import AutoTokenizer, EvalPrediction, HfArgumentParser, Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -16,6 +17,8 @@ from modeling_elmo.model_card import write_model_card
 
 from .examples import PaddingCollator
 from .layer_cache import CachedLayersDataset, LayerCache
+
+Metrics = Callable[[EvalPrediction], dict[str, float]]
 
 
 @dataclass
@@ -61,7 +64,9 @@ class DataArguments:
     train_fraction: float = field(
         default=1.0, metadata={"help": "The share of the training data that is used, drawn by --data_seed or --seed."}
     )
-    max_eval_samples: int | None = None
+    max_eval_samples: int | None = field(
+        default=None, metadata={"help": "At most so many examples of each other split, drawn at random."}
+    )
     cache_layers: str | None = field(
         default=None, metadata={"help": "A folder: the frozen biLM's layers are computed once and kept there."}
     )
@@ -93,9 +98,13 @@ class FinetuningArguments(TrainingArguments):
     report_to: str | None = "none"
 
 
-def parse_arguments(data_arguments: type[DataArguments], description: str) -> tuple[Any, Any, Any]:
+def parse_arguments(
+    data_arguments: type[DataArguments],
+    description: str | None,
+    training_arguments: type[FinetuningArguments] = FinetuningArguments,
+) -> tuple[Any, Any, Any]:
     """The command line (or one JSON file of options) as data's, model's and training's arguments."""
-    parser = HfArgumentParser((data_arguments, ModelArguments, FinetuningArguments), description=description)
+    parser = HfArgumentParser((data_arguments, ModelArguments, training_arguments), description=description)
     return parser.parse_args_into_dataclasses()
 
 
@@ -149,13 +158,15 @@ def load_splits(
             raise ValueError(f"the {name} data are empty")
     if data.train_fraction < 1:
         splits["train"] = sample(splits["train"], data.train_fraction, seed)
-    for name in set(splits) - {"train"}:
-        splits[name] = splits[name][: data.max_eval_samples]
+    if data.max_eval_samples is not None:
+        for name in set(splits) - {"train"}:
+            splits[name] = sample(splits[name], min(1.0, data.max_eval_samples / len(splits[name])), seed)
     return splits
 
 
 def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequence[str]], **options):
-    """The tokenizer and the model with a new head; `options` go to its configuration.
+    """The tokenizer and the model with a new head: `auto_class` is an Auto class or, for tasks without one, the head's
+    own; `options` go to its configuration.
 
     Without ELMo the model is the same head over vectors without context: embeddings of the training data's words
     beside convolutions over their characters, all of which train with the head (the paper's baselines).
@@ -165,7 +176,8 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
     if arguments.without_elmo:
         # Words seen once train the vector of unknown words.
         tokenizer = ElmoTokenizer.train_from_iterator(train_words, min_frequency=2)
-        return tokenizer, auto_class.from_config(context_free_config(tokenizer, **options))
+        build = getattr(auto_class, "from_config", auto_class)
+        return tokenizer, build(context_free_config(tokenizer, **options))
     tokenizer = AutoTokenizer.from_pretrained(arguments.model_name_or_path)
     model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
     return tokenizer, model
@@ -198,44 +210,76 @@ class TaskTrainer(Trainer):
 
     def create_model_card(self, *args, **kwargs):
         if self.is_world_process_zero():
-            name = self.args.hub_model_id or Path(self.args.output_dir).name
+            name = checkpoint_name(self.args)
             write_model_card(self.args.output_dir, self.model.config, name=name, **self.card)
+
+
+def checkpoint_name(training: TrainingArguments) -> str:
+    """Under which the model is loaded, as its card says."""
+    return training.hub_model_id or Path(training.output_dir).name
+
+
+class ChangedExamples(Dataset):
+    """Examples that `change` makes anew out of others each time that they are read."""
+
+    def __init__(self, examples: Sequence[dict[str, Any]], change: Callable[[dict[str, Any]], dict[str, Any]]):
+        self.examples, self.change = examples, change
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.change(self.examples[index])
 
 
 def finetune(
     model,
     tokenizer: ElmoTokenizer,
     examples: dict[str, list[dict[str, Any]]],
-    compute_metrics: Callable[[EvalPrediction], dict[str, float]],
+    compute_metrics: Metrics | Mapping[str, Metrics],
     data: DataArguments,
     arguments: ModelArguments,
     training: FinetuningArguments,
     card: dict[str, Any],
+    collator: Callable[[Sequence[dict[str, Any]]], dict[str, torch.Tensor]] | None = None,
+    change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> tuple[TaskTrainer, dict[str, Any]]:
     """Trains, and predicts all splits but `train` with the best checkpoint.
 
     The output folder then has the model, its card, `trainer_state.json` with the curve, and `<split>_results.json`.
 
+    Args:
+        model, tokenizer: of [`load_model`].
+        examples: of each split.
+        compute_metrics: from Trainer's predictions for a split; or, by split, a function for each of them.
+        data, arguments, training: options.
+        card: what [`write_model_card`] is told.
+        collator: makes batches of examples, by default [`PaddingCollator`].
+        change: makes a training example anew each time that it is read, a random part of it for instance.
+
     Returns:
         the trainer, and Trainer's prediction output for each split.
     """
-    cached = {}
+    sets: dict[str, Any] = dict(examples)
+    if change is not None:
+        sets["train"] = ChangedExamples(examples["train"], change)
     if data.cache_layers:
         if not model.config.freeze_bilm:
             raise ValueError("--cache_layers needs a frozen biLM: leave --unfreeze and --without_elmo out")
         model.to(training.device)
         everything = [example for split in examples.values() for example in split]
         cache = LayerCache.build(data.cache_layers, model.elmo, everything, data.cache_dtype)
-        cached = {name: CachedLayersDataset(split, cache) for name, split in examples.items()}
-    sets = examples | cached
+        sets = {name: CachedLayersDataset(split, cache) for name, split in sets.items()}
+    if not isinstance(compute_metrics, Mapping):
+        compute_metrics = dict.fromkeys(examples, compute_metrics)
     trainer = TaskTrainer(
         model,
         training,
-        data_collator=PaddingCollator(tokenizer),
+        data_collator=collator or PaddingCollator(tokenizer),
         train_dataset=sets["train"],
         eval_dataset=sets["validation"],
         processing_class=tokenizer,
-        compute_metrics=compute_metrics,
+        compute_metrics=compute_metrics["validation"],
         optimizers=(make_optimizer(model, arguments, training), None),
         card=card,
     )
@@ -250,6 +294,7 @@ def finetune(
     for name in examples:
         if name == "train":
             continue
+        trainer.compute_metrics = compute_metrics[name]
         predictions[name] = trainer.predict(sets[name], metric_key_prefix=name)
         trainer.log_metrics(name, predictions[name].metrics)
         trainer.save_metrics(name, predictions[name].metrics)
@@ -321,6 +366,7 @@ __all__ = [
     "FinetuningArguments",
     "ModelArguments",
     "TaskTrainer",
+    "checkpoint_name",
     "describe_training",
     "finetune",
     "load_model",
