@@ -45,24 +45,28 @@ def read_squad(path: str | Path) -> Iterator[Question]:
             articles = json.load(file)["data"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a SQuAD file, a JSON object with a list 'data': {error}") from error
-    for article in articles:
-        for paragraph in article["paragraphs"]:
-            for entry in paragraph["qas"]:
-                try:
-                    answers = [] if entry.get("is_impossible") else entry["answers"]
-                    question = Question(
-                        entry["id"],
-                        entry["question"],
-                        paragraph["context"],
-                        tuple(answer["text"] for answer in answers),
-                        tuple(answer["answer_start"] for answer in answers),
-                    )
-                except KeyError as error:
-                    raise ValueError(f"{path}: question {entry.get('id')!r} lacks {error}") from error
-                for text, start in zip(question.answers, question.starts, strict=True):
-                    if question.context[start : start + len(text)] != text:
-                        raise ValueError(f"{path}: question {question.key!r}: {text!r} is not at character {start}")
-                yield question
+    for number, article in enumerate(articles):
+        try:
+            paragraphs = [(paragraph["context"], paragraph["qas"]) for paragraph in article["paragraphs"]]
+        except (KeyError, TypeError) as error:
+            what = f"article {number} of 'data' has no paragraphs with context and qas"
+            raise ValueError(f"{path}: {what}: {error!r}") from None
+        for context, entry in ((context, entry) for context, entries in paragraphs for entry in entries):
+            try:
+                answers = [] if entry.get("is_impossible") else entry["answers"]
+                question = Question(
+                    entry["id"],
+                    entry["question"],
+                    context,
+                    tuple(answer["text"] for answer in answers),
+                    tuple(answer["answer_start"] for answer in answers),
+                )
+            except KeyError as error:
+                raise ValueError(f"{path}: question {entry.get('id')!r} lacks {error}") from error
+            for text, start in zip(question.answers, question.starts, strict=True):
+                if question.context[start : start + len(text)] != text:
+                    raise ValueError(f"{path}: question {question.key!r}: {text!r} is not at character {start}")
+            yield question
 
 
 def encode_questions(
