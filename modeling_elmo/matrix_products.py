@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 # x (..., rows, K) and, optionally, what is added instead of the bias (..., rows, N) -> x W + added (..., rows, N)
 Product = Callable[..., torch.Tensor]
@@ -34,6 +35,34 @@ def matrix_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
         return torch.ops.mkldnn._linear_pointwise(x, weight.t(), bias, "none", [], "")
     product = torch.matmul(x, weight)
     return product if bias is None else product.add_(bias.unsqueeze(-2))
+
+
+def linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
+    """`layer(x)` for `(rows, K)`, by the faster kernels where they can run; gradients flow."""
+    by_onednn = has_onednn_kernels(layer.weight) and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if not by_onednn or torch.compiler.is_compiling():
+        return layer(x)
+    return OneDNNLinear.apply(x, layer.weight, layer.bias)
+
+
+class OneDNNLinear(torch.autograd.Function):
+    """`x W^T + b` with oneDNN's products forward and backward."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return matrix_product(x, weight.t(), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        return (
+            matrix_product(grad, weight) if needs_x else None,
+            matrix_product(grad.t(), x) if needs_weight else None,
+            grad.sum(0) if needs_bias else None,
+        )
 
 
 def prepare(weight: torch.Tensor | None, bias: torch.Tensor | None = None) -> Product | None:

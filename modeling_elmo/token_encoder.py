@@ -9,10 +9,14 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_elmo import ElmoConfig
+from .convolution_kernels import can_run, convolve
+from .matrix_products import linear
 
-# Words encoded at once. Bounds the memory of the convolutions (0.4 MB a word in the original model) and lets short
-# words skip the positions that only long ones need.
-WORDS_PER_CHUNK = 512
+# Words encoded at once. Bounds the memory (0.4 MB a word in the original model's convolutions) and lets short words
+# skip the positions that only long ones need.
+WORDS_PER_CHUNK = 1024
+# Words convolved at once on CPU, whose sums should stay in its cache.
+WORDS_PER_CONVOLUTION = 64
 
 
 def initialize_as(module: nn.Module, weight: tuple[str, float], bias: float = 0.0) -> nn.Module:
@@ -30,8 +34,8 @@ class ElmoHighway(nn.Module):
         self.carry = initialize_as(nn.Linear(size, size), ("normal", size**-0.5), bias=-2.0)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        carry = torch.sigmoid(self.carry(features))
-        return torch.lerp(features, torch.relu(self.transform(features)), carry)
+        carry = torch.sigmoid(linear(features, self.carry))
+        return torch.lerp(features, torch.relu(linear(features, self.transform)), carry)
 
 
 class ElmoCharacterCNN(GradientCheckpointingLayer):
@@ -39,7 +43,7 @@ class ElmoCharacterCNN(GradientCheckpointingLayer):
 
     def __init__(self, config: ElmoConfig):
         super().__init__()
-        size = config.character_embedding_size
+        size, self.max_characters = config.character_embedding_size, config.max_characters_per_token
         embeddings = nn.Embedding(config.character_vocab_size, size, padding_idx=0)
         self.character_embeddings = initialize_as(embeddings, ("uniform", 1.0))
         self.activation = torch.relu if config.hidden_act == "relu" else torch.tanh
@@ -65,8 +69,15 @@ class ElmoCharacterCNN(GradientCheckpointingLayer):
         return self.character_embeddings(character_ids.to(torch.int32)).transpose(1, 2)
 
     def forward(self, embedded: torch.Tensor) -> torch.Tensor:
-        features = torch.cat([convolution(embedded).amax(-1) for convolution in self.convolutions], dim=-1)
-        features = self.activation(features)
+        """Embedded characters (words, d, positions) -> the convolutions' maxima (words, F)."""
+        if can_run(self.convolutions, embedded, self.max_characters):
+            features = convolve(embedded, self.convolutions)
+        else:
+            features = torch.cat([convolution(embedded).amax(-1) for convolution in self.convolutions], dim=-1)
+        return self.activation(features)
+
+    def transform(self, features: torch.Tensor) -> torch.Tensor:
+        """The highway layers: (words, F) -> (words, F)."""
         for highway in self.highways:
             features = highway(features)
         return features
@@ -99,25 +110,23 @@ class ElmoTokenEncoder(nn.Module):
         """
         if self.character_cnn is None:
             return self._project(self.word_embeddings(input_ids))
-        if character_ids.shape[0] <= WORDS_PER_CHUNK:
-            return self._encode(character_ids, input_ids)
         order = padded_from(character_ids).argsort(stable=True)
-        vectors = torch.cat(
-            [
-                self._encode(character_ids[chunk], None if input_ids is None else input_ids[chunk])
-                for chunk in order.split(WORDS_PER_CHUNK)
-            ]
-        )
-        return vectors[order.argsort()]
+        vectors = [
+            self._encode(character_ids[chunk], None if input_ids is None else input_ids[chunk])
+            for chunk in order.split(WORDS_PER_CHUNK)
+        ]
+        return torch.cat(vectors).index_select(0, order.argsort())
 
     def _encode(self, character_ids: torch.Tensor, input_ids: torch.Tensor | None) -> torch.Tensor:
-        features = self.character_cnn(self.character_cnn.embed(character_ids))
+        cnn = self.character_cnn
+        parts = character_ids.split(WORDS_PER_CONVOLUTION if character_ids.device.type == "cpu" else WORDS_PER_CHUNK)
+        features = cnn.transform(torch.cat([cnn(cnn.embed(part)) for part in parts]))
         if self.word_embeddings is not None:
             features = torch.cat([self.word_embeddings(input_ids), features], dim=-1)
         return self._project(features)
 
     def _project(self, features: torch.Tensor) -> torch.Tensor:
-        return features if self.projection is None else self.projection(features)
+        return features if self.projection is None else linear(features, self.projection)
 
 
 def padded_from(character_ids: torch.Tensor) -> torch.Tensor:
