@@ -27,15 +27,34 @@ class ElmoVariationalDropout(nn.Dropout):
         return vectors * mask
 
 
-class ElmoTaskLSTM(nn.Module):
-    """A bidirectional LSTM that reads the words of each text and nothing else, wherever the padding stands.
+class ElmoStandardization(nn.BatchNorm1d):
+    """Brings each feature of the words' vectors to mean 0 and variance 1 over the words of the training data.
 
-    Its input is normalised word by word, so that a head learns equally fast whatever the scale of a biLM's vectors.
+    What all words of a biLM have in common is large, and hides from a young head how they differ. Unlike in batch
+    normalisation a batch is never measured by itself: mean and variance are those of all batches so far, in training
+    as afterwards, and no gradient runs through them. In evaluation a text's vectors do not depend on its batch.
     """
+
+    def __init__(self, size: int):
+        super().__init__(size, momentum=None)  # the plain average of all batches
+
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`(batch, sequence, size)`, mask of the words `(batch, sequence)` -> `(batch, sequence, size)`, 0 where
+        masked."""
+        if self.training:
+            words = vectors.detach()[mask]
+            if len(words) > 1:
+                super().forward(words)
+        # Copies: the next batch may move the statistics before this one's gradients are taken.
+        scale = self.weight * torch.rsqrt(self.running_var.clone() + self.eps)
+        return ((vectors - self.running_mean.clone()) * scale + self.bias) * mask[..., None]
+
+
+class ElmoTaskLSTM(nn.Module):
+    """A bidirectional LSTM that reads the words of each text and nothing else, wherever the padding stands."""
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, dropout: float = 0.0):
         super().__init__()
-        self.norm = nn.LayerNorm(input_size)
         self.lstm = nn.LSTM(
             input_size, hidden_size, num_layers, bidirectional=True, dropout=dropout if num_layers > 1 else 0.0
         )
@@ -46,7 +65,7 @@ class ElmoTaskLSTM(nn.Module):
         packing = pack_mask(mask, num_directions=1)
         if packing.tokens.numel() == 0:
             return vectors.new_zeros(*mask.shape, 2 * self.lstm.hidden_size)
-        words = self.norm(vectors.flatten(0, 1)[packing.tokens])
+        words = vectors.flatten(0, 1)[packing.tokens]
         packed, _ = self.lstm(PackedSequence(words[packing.sources[0]], torch.tensor(packing.batch_sizes)))
         return pad_tokens(packed.data[packing.slots[0]], packing, mask)
 
@@ -95,4 +114,4 @@ def gather_words(vectors: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return vectors.gather(1, index[..., None].expand(-1, -1, vectors.shape[-1]))
 
 
-__all__ = ["ElmoAttentionPooling", "ElmoLinear", "ElmoTaskLSTM", "ElmoVariationalDropout"]
+__all__ = ["ElmoAttentionPooling", "ElmoLinear", "ElmoStandardization", "ElmoTaskLSTM", "ElmoVariationalDropout"]

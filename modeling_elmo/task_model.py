@@ -1,11 +1,13 @@
 """What all task heads share: the words' vectors, from characters or from layers computed before."""
 
 import torch
+from torch import nn
 from transformers import initialization as init
 
 from .configuration_elmo import ElmoConfig
 from .crf import ElmoCRF, label_constraints
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
+from .task_layers import ElmoStandardization
 
 
 class ElmoTaskModel(ElmoPreTrainedModel):
@@ -20,6 +22,9 @@ class ElmoTaskModel(ElmoPreTrainedModel):
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         self.elmo = ElmoModel(config)
+        self.standardizations = nn.ModuleList(
+            ElmoStandardization(config.hidden_size) for _ in range(config.num_representations)
+        )
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -48,8 +53,9 @@ class ElmoTaskModel(ElmoPreTrainedModel):
                 `attention_mask` or a row of zeros at padded positions.
 
         Returns:
-            `num_representations` of `(batch, sequence, hidden_size)`; the mask `(batch, sequence)` of words, without
-            padding and boundary marks; `num_layers + 1` layers of `(batch, sequence, directions * P)`.
+            `num_representations` of `(batch, sequence, hidden_size)`, standardised over the training data's words, and
+            0 elsewhere; the mask `(batch, sequence)` of words, without padding and boundary marks; `num_layers + 1`
+            layers of `(batch, sequence, directions * P)` as the biLM gives them.
         """
         if layers is None:
             mask = self.elmo.token_mask(character_ids, attention_mask, input_ids)
@@ -88,7 +94,12 @@ class ElmoTaskModel(ElmoPreTrainedModel):
         def merged(vectors):
             return vectors.unflatten(0, (count, -1)).sum(0) if count > 1 else vectors
 
-        return tuple(map(merged, representations)), mask & ~boundaries, tuple(map(merged, hidden_states))
+        words = mask & ~boundaries
+        standardized = tuple(
+            standardize(merged(vectors), words)
+            for standardize, vectors in zip(self.standardizations, representations, strict=True)
+        )
+        return standardized, words, tuple(map(merged, hidden_states))
 
 
 __all__ = ["ElmoTaskModel"]
