@@ -12,6 +12,7 @@ from .arguments import TrainingArguments
 
 def use_sparse_gradients(model: nn.Module) -> list[nn.Parameter]:
     """Turns on sparse gradients wherever a step touches few rows of a matrix, and returns these parameters."""
+    torch.sparse.check_sparse_tensor_invariants.disable()  # the optimizers' default, but said, or torch warns
     sparse = []
     config = model.config
     words = model.elmo.token_encoder.word_embeddings

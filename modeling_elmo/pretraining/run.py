@@ -69,7 +69,6 @@ def pretrain(arguments: PretrainingArguments) -> Path:
             for name in (VOCABULARY_FILE, FACTS_FILE):
                 (output_dir / name).unlink(missing_ok=True)
         output_dir.mkdir(parents=True, exist_ok=True)
-        replace_file(output_dir / ARGUMENTS_FILE, json.dumps(arguments.as_dict(), indent=1))
     corpus, held_out = first_on_main(accelerator, lambda: open_texts(arguments.data))
     tokenizer, facts = first_on_main(accelerator, lambda: prepare_vocabulary(arguments, corpus, held_out, accelerator))
     max_steps = number_of_steps(arguments, facts)
@@ -93,6 +92,9 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     trainer = PretrainingTrainer(
         model, tokenizer, corpus, held_out, arguments, accelerator, max_steps, unigram=facts.unigram
     )
+    trainer.resume()
+    if accelerator.is_main_process:
+        replace_file(output_dir / ARGUMENTS_FILE, json.dumps(arguments.as_dict(), indent=1))
     finished = trainer.train()
     if finished and accelerator.is_main_process:
         leave_behind(trainer, held_out, facts)
@@ -194,37 +196,31 @@ def first_on_main(accelerator: Accelerator, function):
 def leave_behind(trainer: PretrainingTrainer, held_out: Corpus, facts: TextFacts):
     """Model, model card, learning curve; and, on the screen, a look at what was learned."""
     output_dir, state, arguments = trainer.output_dir, trainer.state, trainer.all_arguments
+    options, source = arguments.training, arguments.model.init_from
     trainer.save_best()
     draw_learning_curve(output_dir / "learning_curve.png", state.losses, state.evaluations, facts.unigram)
     best = next(each for each in state.evaluations if each["step"] == state.best_step)
-    backward = "" if best["backward"] is None else f" | {best['backward']:.1f}"
+    reached = f"{best['forward']:.1f} forward"
+    if best["backward"] is not None:
+        reached += f", {best['backward']:.1f} backward"
+    unigram = "" if facts.unigram is None else f" (a unigram model has {facts.unigram:.1f})"
     write_model_card(
         output_dir,
         trainer.model.config,
         name=output_dir.name,
-        summary="A bidirectional language model (ELMo), pretrained from scratch."
-        if not arguments.model.init_from
-        else f"A bidirectional language model (ELMo), trained further from `{arguments.model.init_from}`.",
+        summary=f"An ELMo language model, {f'trained further from `{source}`' if source else 'trained from scratch'}.",
         origin=(
-            f"Trained on {state.words:,} words in {clock_time(state.seconds)} ({state.step:,} steps of "
-            f"{arguments.training.batch_size} streams x {arguments.training.unroll_steps} words, "
-            f"{arguments.training.optimizer}, learning rate {arguments.training.learning_rate}). "
-            f"All options: `{ARGUMENTS_FILE}`."
+            f"Trained on {state.words:,} words in {clock_time(state.seconds)}: {state.step:,} steps of "
+            f"{options.batch_size} streams x {options.unroll_steps} words, {options.optimizer} with learning rate "
+            f"{options.learning_rate}. All options: `{ARGUMENTS_FILE}`."
         ),
-        evaluation=(
-            "Held-out perplexity (exact softmax) after "
-            f"{best['words']:,} words: {best['forward']:.1f} forward"
-            + ("" if best["backward"] is None else f", {best['backward']:.1f} backward")
-            + ("." if facts.unigram is None else f"; a unigram model has {facts.unigram:.1f}.")
-        ),
+        evaluation=f"Perplexity of held-out text, exact softmax: {reached}{unigram}.",
         word_splitting=trainer.tokenizer.word_splitting,
         language=[arguments.data.language],
     )
-    del backward
-    print(f"best held-out perplexity: {best['forward']:.1f} forward", end="")
-    print("" if best["backward"] is None else f", {best['backward']:.1f} backward", end="")
-    print(f" at step {best['step']:,}\nmodel, learning curve and options: {output_dir}", flush=True)
-    if arguments.training.show_neighbours:
+    print(f"best held-out perplexity: {reached} at step {best['step']:,}{unigram}")
+    print(f"model, learning curve and options: {output_dir}", flush=True)
+    if options.show_neighbours:
         sentences = (s for s in held_out.sentences(trainer.tokenizer.split_words) if 6 <= len(s) <= 40)
-        print("\nNearest neighbours of a word in two contexts, of held-out sentences, by AutoModel:")
+        print("\nNearest neighbours of a word in two contexts, in held-out sentences, by AutoModel:")
         print_neighbours(output_dir, list(islice(sentences, NEIGHBOUR_SENTENCES)))

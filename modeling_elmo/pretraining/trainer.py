@@ -136,6 +136,7 @@ class PretrainingTrainer:
         self.optimizers = make_optimizers(model, options)
         self.parameters = [p for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
         self.state = TrainerState()
+        self.saved_step: int | None = None
         self.lstm_state: tuple[torch.Tensor, torch.Tensor] | None = None
         self.eval_steps = options.eval_steps or max(1, math.ceil(max_steps / 10))
         self.save_steps = options.save_steps or self.eval_steps
@@ -157,7 +158,6 @@ class PretrainingTrainer:
 
     def train(self) -> bool:
         """Trains to the last step, or until SIGTERM or SIGINT; true if it has come to the end."""
-        self._resume()
         self._print_start()
         with StopRequest() as stop:
             if self.state.step == 0 and not self.state.evaluations:
@@ -392,10 +392,12 @@ class PretrainingTrainer:
         }
         torch.save(own, folder / rank_file(self.rank))
 
-    saved_step: int | None = None
+    def resume(self):
+        """Takes up the newest checkpoint of the output folder, if there is one.
 
-    def _resume(self):
-        """Takes up the newest checkpoint of the output folder, if there is one."""
+        Raises:
+            ValueError: it is of a run with other options, or of another number of processes.
+        """
         if self.accelerator.is_main_process:
             clean_up(self.output_dir)
         saved = saved_checkpoints(self.output_dir)
