@@ -1,0 +1,212 @@
+"""The recipe for semantic role labelling: who did what to whom, for given predicates as in the shared tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import EvalPrediction
+
+from modeling_elmo import ElmoForSemanticRoleLabeling
+from tokenization_elmo import ElmoTokenizer
+
+from .conll2012 import Document, Sentence, read_conll2012, write_conll2012
+from .raw_text import LocatedSentence, locate_sentences
+from .recipe import (
+    DataArguments,
+    FinetuningArguments,
+    ModelArguments,
+    checkpoint_name,
+    describe_training,
+    finetune,
+    load_model,
+    load_splits,
+    parse_arguments,
+    set_seed,
+    write_summary,
+)
+from .semantic_roles import label_spans, role_examples, role_score
+
+USAGE = """\
+import modeling_elmo
+from modeling_elmo.tasks.semantic_role_labeling import label_roles
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+model = modeling_elmo.ElmoForSemanticRoleLabeling.from_pretrained("{name}")
+# The predicates are given, as words of the text or as the characters where they begin.
+for frame in label_roles(model, tokenizer, "Ann sold the boat to Bo.", predicates=["sold"]):
+    print(frame["rendering"])  # beside it frame["arguments"]: role, text, start and end in characters"""
+
+
+@dataclass
+class RoleArguments(DataArguments):
+    dataset_name: None = field(default=None, metadata={"help": "Not for this task, which reads CoNLL-2012 files."})
+
+
+@dataclass
+class RoleSentence:
+    """A sentence with its predicates, and the document part that it is from."""
+
+    key: str
+    part: int
+    sentence: Sentence
+
+
+def main(description: str | None = None) -> dict[str, dict[str, float]]:
+    """Runs the recipe on the command line's options; the metrics of each split."""
+    return run(*parse_arguments(RoleArguments, description))
+
+
+def run(data: RoleArguments, model_arguments: ModelArguments, training: FinetuningArguments):
+    """Trains, evaluates and writes model, card, metrics and `predictions_<split>.conll`: in the columns of CoNLL-2012
+    the sentences with the arguments predicted for their predicates."""
+    set_seed(training.seed)
+    splits = load_splits(data, training.data_seed or training.seed, read_sentences, None, lambda item: item.key)
+    for name, items in splits.items():
+        if not any(item.sentence.frames for item in items):
+            raise ValueError(f"the {name} data have no predicates: columns 7 and 8 name their lemmas and senses")
+    labels = role_labels(splits["train"])
+    label2id = {label: index for index, label in enumerate(labels)}
+    tokenizer, model = load_model(
+        model_arguments,
+        ElmoForSemanticRoleLabeling,
+        (item.sentence.words for item in splits["train"]),
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id=label2id,
+        label_scheme="BIO",
+    )
+    examples = {
+        name: role_examples(tokenizer, [Document("", 0, [item.sentence for item in items], [])], label2id)
+        for name, items in splits.items()
+    }
+
+    def arguments_of(name: str, logits: np.ndarray) -> list[list[tuple[str, tuple[int, int]]]]:
+        # Words stand between two boundary marks.
+        lengths = [len(example["input_ids"]) - 2 for example in examples[name]]
+        best = [row[1 : length + 1].argmax(-1) for row, length in zip(logits, lengths, strict=True)]
+        return [label_spans([labels[label] for label in row]) for row in best]
+
+    def metrics_of(name: str):
+        gold = [frame.arguments for item in splits[name] for frame in item.sentence.frames]
+        return lambda prediction: role_score(gold, arguments_of(name, prediction.predictions))
+
+    training.metric_for_best_model = training.metric_for_best_model or "f1"
+    card = {
+        "summary": "ELMo with a labeller of semantic roles (PropBank) for given predicates.",
+        "origin": describe_training(data, model_arguments, training, len(examples["train"])),
+        "word_splitting": tokenizer.word_splitting,
+        "usage": USAGE.format(name=checkpoint_name(training)),
+    }
+    compute_metrics = {name: metrics_of(name) for name in splits}
+    _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
+    metrics = {}
+    for name, output in predictions.items():
+        metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
+        documents = with_arguments(splits[name], arguments_of(name, output.predictions))
+        write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
+    write_summary(training.output_dir, metrics=metrics, labels=labels)
+    return metrics
+
+
+# Data
+
+
+def read_sentences(path: str) -> list[RoleSentence]:
+    """The sentences of a CoNLL-2012 file."""
+    return [
+        RoleSentence(document.key, document.part, sentence)
+        for document in read_conll2012(path)
+        for sentence in document.sentences
+    ]
+
+
+def role_labels(items: Sequence[RoleSentence]) -> list[str]:
+    """`O`, and of every role that occurs the beginning and the inside."""
+    frames = [frame for item in items for frame in item.sentence.frames]
+    roles = sorted({role for frame in frames for role, _ in frame.arguments})
+    return ["O", *(f"{place}-{role}" for role in roles for place in "BI")]
+
+
+def with_arguments(
+    items: Sequence[RoleSentence], predicted: Sequence[list[tuple[str, tuple[int, int]]]]
+) -> list[Document]:
+    """The sentences' documents with predicted arguments, given for each predicate in order."""
+    arguments = iter(predicted)
+    documents = []
+    for (key, part), group in groupby(items, key=lambda item: (item.key, item.part)):
+        sentences = []
+        for item in group:
+            frames = [replace(frame, arguments=next(arguments)) for frame in item.sentence.frames]
+            sentences.append(replace(item.sentence, frames=frames))
+        documents.append(Document(key, part, sentences, []))
+    return documents
+
+
+# Any text
+
+
+@torch.no_grad()
+def label_roles(
+    model: ElmoForSemanticRoleLabeling,
+    tokenizer: ElmoTokenizer,
+    text: str,
+    predicates: Sequence[str | int],
+    language: str = "en",
+    batch_size: int = 32,
+) -> list[dict[str, Any]]:
+    """The arguments of given predicates in a text of any length. What is a predicate the model does not decide.
+
+    Args:
+        model: in evaluation mode.
+        predicates: words, all of whose occurrences are meant, or numbers of the characters where a predicate begins.
+        language: of the text (ISO 639-1), for splitting it into sentences.
+        batch_size: predicates at once.
+
+    Returns:
+        for each predicate, in the order of the text: `predicate`, `start`, `end` (characters), `arguments` (each with
+        `role`, `text`, `start`, `end`) and `rendering`, the sentence with its arguments in brackets.
+
+    Raises:
+        ValueError: if a predicate is no word of the text.
+    """
+    sentences = locate_sentences(tokenizer, text, language)
+    wanted, missing = set(predicates), set(predicates)
+    chosen: list[tuple[LocatedSentence, int]] = []
+    for sentence in sentences:
+        for number, (word, (start, _)) in enumerate(zip(sentence.words, sentence.offsets, strict=True)):
+            if word in wanted or start in wanted:
+                chosen.append((sentence, number))
+                missing -= {word, start}
+    if missing:
+        raise ValueError(f"no word of the text is, or begins at, {sorted(missing, key=str)}")
+    frames = []
+    for first in range(0, len(chosen), batch_size):
+        batch = chosen[first : first + batch_size]
+        labels = model.label([sentence.words for sentence, _ in batch], [number for _, number in batch], tokenizer)
+        for (sentence, number), row in zip(batch, labels, strict=True):
+            frames.append(located_frame(text, sentence, number, label_spans(row)))
+    return frames
+
+
+def located_frame(
+    text: str, sentence: LocatedSentence, predicate: int, arguments: list[tuple[str, tuple[int, int]]]
+) -> dict[str, Any]:
+    """A predicate and its arguments with their places in the text, and the sentence with them in brackets."""
+    start, end = sentence.offsets[predicate]
+    found, rendering, position = [], "", sentence.offsets[0][0]
+    for role, (first, last) in arguments:
+        begin, stop = sentence.offsets[first][0], sentence.offsets[last][1]
+        rendering += f"{text[position:begin]}[{role} {text[begin:stop]}]"
+        position = stop
+        if role != "V":
+            found.append({"role": role, "text": text[begin:stop], "start": begin, "end": stop})
+    rendering += text[position : sentence.offsets[-1][1]]
+    return {"predicate": text[start:end], "start": start, "end": end, "arguments": found, "rendering": rendering}
+
+
+__all__ = ["RoleArguments", "label_roles", "main", "run"]
