@@ -13,6 +13,7 @@ from .modeling_elmo_question_answering import ElmoForQuestionAnswering
 from .modeling_elmo_semantic_role_labeling import ElmoForSemanticRoleLabeling
 from .modeling_elmo_sequence_classification import ElmoForSequenceClassification
 from .modeling_elmo_token_classification import ElmoForTokenClassification
+from .quantization import quantize
 from .scoring import score, substitutes
 
 AutoConfig.register(ElmoConfig.model_type, ElmoConfig)
@@ -34,6 +35,7 @@ __all__ = [
     "ElmoTokenizer",
     "embed",
     "embed_file",
+    "quantize",
     "score",
     "substitutes",
 ]

@@ -70,18 +70,23 @@ class Activations(NamedTuple):
 class PreparedWeights:
     """A layer's products for inference, kept from call to call and made again when the weights have changed."""
 
-    def __init__(self):
+    def __init__(self, make_product: Callable = prepare):
+        self._make_product = make_product
         self._key, self._products = None, None
 
     def __reduce__(self):
         # Packed weights can be neither copied nor pickled, and need not be.
-        return PreparedWeights, ()
+        return PreparedWeights, (self._make_product,)
 
     def get(self, parameters: Iterable[torch.Tensor], weights: Weights) -> LaneProducts:
         """Products with `weights`, which are made of `parameters`."""
         key = (weights.input.dtype, *(fingerprint(parameter) for parameter in parameters))
         if key != self._key:
-            self._products, self._key = prepare_lanes(weights), key
+            self._products = [
+                (self._make_product(w_input, bias), self._make_product(recurrent), self._make_product(projection))
+                for w_input, recurrent, bias, projection in split_lanes(*weights)
+            ]
+            self._key = key
         return self._products
 
 
@@ -89,13 +94,6 @@ def fingerprint(weight: torch.Tensor) -> tuple:
     """Changes with the values. The version counter misses writes through `.data`, which a sample of values shows."""
     sample = weight.detach().flatten()[:: max(1, weight.numel() // 256)].sum().item()
     return weight.data_ptr(), None if weight.is_inference() else weight._version, sample
-
-
-def prepare_lanes(weights: Weights) -> LaneProducts:
-    return [
-        (prepare(w_input, bias), prepare(recurrent), prepare(projection))
-        for w_input, recurrent, bias, projection in split_lanes(*weights)
-    ]
 
 
 def split_lanes(*tensors: torch.Tensor | None) -> list[tuple[torch.Tensor | None, ...]]:

@@ -37,8 +37,10 @@ def matrix_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
     return product if bias is None else product.add_(bias.unsqueeze(-2))
 
 
-def linear(x: torch.Tensor, layer: nn.Linear) -> torch.Tensor:
-    """`layer(x)` for `(rows, K)`, by the faster kernels where they can run; gradients flow."""
+def linear(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+    """`layer(x)` for `(rows, K)`, by the faster kernels where it is linear and they can run; gradients flow."""
+    if not isinstance(layer, nn.Linear):
+        return layer(x)
     by_onednn = has_onednn_kernels(layer.weight) and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if not by_onednn or torch.compiler.is_compiling():
         return layer(x)

@@ -5,6 +5,7 @@ tokens of the batch, longest sentence first, then all second tokens, and so on; 
 end of each sentence. Step t thus works on the contiguous rows of the sentences that have a token t.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_elmo import ElmoConfig
 from .lstm_kernels import Clips, PreparedWeights, ProjectedLSTM, Weights, run_inference
+from .matrix_products import Product
 
 
 class Packing(NamedTuple):
@@ -75,6 +77,10 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
         if config.projection_size is not None:
             self.projection_weight = nn.Parameter(torch.empty(directions, cells, width))
         self._prepared_weights = PreparedWeights()
+
+    def prepare_weights_with(self, make_product: Callable[[torch.Tensor | None, torch.Tensor | None], Product | None]):
+        """Sets what makes of a weight and a bias the products that inference uses."""
+        self._prepared_weights = PreparedWeights(make_product)
 
     def forward(
         self, inputs: torch.Tensor, batch_sizes: list[int], hidden: torch.Tensor, cell: torch.Tensor
