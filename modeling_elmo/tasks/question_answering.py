@@ -95,7 +95,7 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
 
         return compute_metrics
 
-    training.metric_for_best_model = training.metric_for_best_model or "f1"
+    training.prefer("f1")
     threshold = ", null_threshold=0.0" if data.version_2 else ""
     card = {
         "summary": "ELMo with BiDAF and self-attention, which finds the answer to a question in a text.",

@@ -97,6 +97,16 @@ class FinetuningArguments(TrainingArguments):
     load_best_model_at_end: bool = True
     report_to: str | None = "none"
 
+    def __post_init__(self):
+        self.names_metric = self.metric_for_best_model is not None
+        super().__post_init__()
+
+    def prefer(self, metric: str):
+        """The best checkpoint is that with the highest value of this metric, unless the options name another."""
+        # Trainer's own default, which it sets by now, is the lowest loss.
+        if not self.names_metric:
+            self.metric_for_best_model, self.greater_is_better = metric, True
+
 
 def parse_arguments(
     data_arguments: type[DataArguments],

@@ -95,7 +95,7 @@ def run(data: RoleArguments, model_arguments: ModelArguments, training: Finetuni
         gold = [frame.arguments for item in splits[name] for frame in item.sentence.frames]
         return lambda prediction: role_score(gold, arguments_of(name, prediction.predictions))
 
-    training.metric_for_best_model = training.metric_for_best_model or "f1"
+    training.prefer("f1")
     card = {
         "summary": "ELMo with a labeller of semantic roles (PropBank) for given predicates.",
         "origin": describe_training(data, model_arguments, training, len(examples["train"])),

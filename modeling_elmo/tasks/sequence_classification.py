@@ -95,7 +95,7 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
         **task.config,
     )
     examples = {name: task.encode(tokenizer, items) for name, items in splits.items()}
-    training.metric_for_best_model = training.metric_for_best_model or task.main_metric
+    training.prefer(task.main_metric)
     card = {
         "summary": "ELMo with a head that classifies texts."
         if task.config["num_labels"] > 1

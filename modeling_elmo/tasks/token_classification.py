@@ -101,7 +101,7 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
         gold, predicted = decode(prediction.predictions, prediction.label_ids, labels)
         return score(gold, predicted, entities)
 
-    training.metric_for_best_model = training.metric_for_best_model or ("f1" if entities else "accuracy")
+    training.prefer("f1" if entities else "accuracy")
     card = {
         "summary": "ELMo with a tagger that finds named entities." if entities else "ELMo with a tagger of words.",
         "origin": describe_training(data, model_arguments, training, len(splits["train"])),
