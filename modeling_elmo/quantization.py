@@ -55,8 +55,8 @@ def quantize(model: nn.Module) -> nn.Module:
     multiply by int8 weights, on CPU.
 
     For inference: nothing of the twin trains. It shares the given model's memory but for the int8 weights, which are
-    a quarter of the size of those in fp32 and are made at the first call. Vectors stay close to those in fp32 but are not
-    equal, and depend on the batch in their last digits, since each product scales its input as a whole.
+    a quarter of the size of those in fp32 and are made at the first call. Vectors stay close to those in fp32 but are
+    not equal, and depend on the batch in their last digits, since each product scales its input as a whole.
 
     Raises:
         ValueError: if the model is not on CPU, or not in fp32.
