@@ -149,8 +149,8 @@ def test_bfloat16(make_model, tokenizer):
 
 # Learning
 
-GOOD = "lovely wonderful funny warm brilliant delightful charming moving".split()
-BAD = "dull awful tedious cold terrible boring stupid empty".split()
+GOOD = ["lovely", "wonderful", "funny", "warm", "brilliant", "delightful", "charming", "moving"]
+BAD = ["dull", "awful", "tedious", "cold", "terrible", "boring", "stupid", "empty"]
 PATTERNS = [
     "A {} and {} {}.",
     "The {2} is {0}, and so {1}!",
