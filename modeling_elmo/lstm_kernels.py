@@ -16,9 +16,9 @@ from torch.autograd.function import once_differentiable
 
 from .matrix_products import Product, matrix_product, prepare
 
-# Gate values computed ahead of the recurrence at once (16 MB in fp32): bounds the memory that long texts take, and
+# Gate values computed ahead of the recurrence at once (8 MB in fp32): bounds the memory that long texts take, and
 # keeps it in the cache.
-GATES_PER_SEGMENT = 2**22
+GATES_PER_SEGMENT = 2**21
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
 GATES_TO_KEEP = 2**28
 # Fewer gate values than this in a layer and direction are not worth a thread.

@@ -129,13 +129,16 @@ class PlainElmo(nn.Module):
             outputs[place] = nn.functional.pad(output, (0, 0, 0, batch - size))
         return torch.stack(outputs, dim=1)
 
-    def layers(self, vectors: list[torch.Tensor], batch_sizes: list[int]) -> list[torch.Tensor]:
-        """Top layer of each direction from its token vectors `(batch, sequence, P)`, longest sentence first."""
+    def layers(self, vectors: list[torch.Tensor], batch_sizes: list[int], reverse: bool = True) -> list[torch.Tensor]:
+        """Top layer of each direction from its token vectors `(batch, sequence, P)`, longest sentence first; the
+        second direction runs from the end if `reverse`."""
         directions = self.config.num_directions
         for index in range(self.config.num_layers):
             for direction in range(directions):
                 at = 4 * (index * directions + direction)
-                output = self.cell_loop(vectors[direction], batch_sizes, self.weights[at : at + 4], direction == 1)
+                output = self.cell_loop(
+                    vectors[direction], batch_sizes, self.weights[at : at + 4], reverse and direction
+                )
                 residual = index > 0 and self.config.use_residual
                 vectors[direction] = output + vectors[direction] if residual else output
         return vectors
