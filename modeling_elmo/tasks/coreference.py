@@ -19,6 +19,7 @@ from tokenization_elmo import ElmoTokenizer
 from .conll2012 import Document, Sentence, Span, read_conll2012, write_conll2012
 from .coreference_documents import DocumentCollator, cut_document, document_example, gold_chains
 from .gap import TextSpan, decide, gap_scores, read_gap
+from .ontonotes_rows import documents_from_dataset
 from .raw_text import locate_sentences
 from .recipe import (
     DataArguments,
@@ -52,7 +53,6 @@ print(result["rendering"])  # beside it result["clusters"]: text, start and end 
 
 @dataclass
 class CoreferenceArguments(DataArguments):
-    dataset_name: None = field(default=None, metadata={"help": "Not for this task, which reads CoNLL-2012 files."})
     max_training_sentences: int = field(
         default=50, metadata={"help": "Of a longer document each epoch trains on so many neighbouring sentences."}
     )
@@ -101,7 +101,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         data,
         training.data_seed or training.seed,
         lambda path: list(read_conll2012(path)),
-        None,
+        documents_from_dataset,
         lambda document: document.key,
     )
     gold = {

@@ -282,8 +282,8 @@ def answer(
     for first in range(0, len(windows.examples), batch_size):
         batch = collate(windows.examples[first : first + batch_size])
         outputs = model(**{name: values.to(model.device) for name, values in batch.items()})
-        start_logits += outputs.start_logits.float().cpu().numpy()
-        end_logits += outputs.end_logits.float().cpu().numpy()
+        start_logits.extend(outputs.start_logits.float().cpu().numpy())
+        end_logits.extend(outputs.end_logits.float().cpu().numpy())
     return windows.answers(start_logits, end_logits, max_answer_length, null_threshold)[""]
 
 

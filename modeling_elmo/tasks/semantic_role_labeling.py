@@ -1,7 +1,7 @@
 """The recipe for semantic role labelling: who did what to whom, for given predicates as in the shared tasks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from modeling_elmo import ElmoForSemanticRoleLabeling
 from tokenization_elmo import ElmoTokenizer
 
 from .conll2012 import Document, Sentence, read_conll2012, write_conll2012
+from .ontonotes_rows import documents_from_dataset
 from .raw_text import LocatedSentence, locate_sentences
 from .recipe import (
     DataArguments,
@@ -43,11 +44,6 @@ for frame in label_roles(model, tokenizer, "Ann sold the boat to Bo.", predicate
 
 
 @dataclass
-class RoleArguments(DataArguments):
-    dataset_name: None = field(default=None, metadata={"help": "Not for this task, which reads CoNLL-2012 files."})
-
-
-@dataclass
 class RoleSentence:
     """A sentence with its predicates, and the document part that it is from."""
 
@@ -58,14 +54,20 @@ class RoleSentence:
 
 def main(description: str | None = None) -> dict[str, dict[str, float]]:
     """Runs the recipe on the command line's options; the metrics of each split."""
-    return run(*parse_arguments(RoleArguments, description))
+    return run(*parse_arguments(DataArguments, description))
 
 
-def run(data: RoleArguments, model_arguments: ModelArguments, training: FinetuningArguments):
+def run(data: DataArguments, model_arguments: ModelArguments, training: FinetuningArguments):
     """Trains, evaluates and writes model, card, metrics and `predictions_<split>.conll`: in the columns of CoNLL-2012
     the sentences with the arguments predicted for their predicates."""
     set_seed(training.seed)
-    splits = load_splits(data, training.data_seed or training.seed, read_sentences, None, lambda item: item.key)
+    splits = load_splits(
+        data,
+        training.data_seed or training.seed,
+        lambda path: role_sentences(read_conll2012(path)),
+        lambda rows: role_sentences(documents_from_dataset(rows)),
+        lambda item: item.key,
+    )
     for name, items in splits.items():
         if not any(item.sentence.frames for item in items):
             raise ValueError(f"the {name} data have no predicates: columns 7 and 8 name their lemmas and senses")
@@ -116,11 +118,11 @@ def run(data: RoleArguments, model_arguments: ModelArguments, training: Finetuni
 # Data
 
 
-def read_sentences(path: str) -> list[RoleSentence]:
-    """The sentences of a CoNLL-2012 file."""
+def role_sentences(documents: Iterable[Document]) -> list[RoleSentence]:
+    """All sentences of some documents."""
     return [
         RoleSentence(document.key, document.part, sentence)
-        for document in read_conll2012(path)
+        for document in documents
         for sentence in document.sentences
     ]
 
@@ -209,4 +211,4 @@ def located_frame(
     return {"predicate": text[start:end], "start": start, "end": end, "arguments": found, "rendering": rendering}
 
 
-__all__ = ["RoleArguments", "label_roles", "main", "run"]
+__all__ = ["label_roles", "main", "run"]

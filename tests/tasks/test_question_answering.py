@@ -1,0 +1,84 @@
+"""Windows, scores and answers of question answering."""
+
+import numpy as np
+import pytest
+
+from modeling_elmo import ElmoForQuestionAnswering, ElmoTokenizer
+from modeling_elmo.tasks import question_answering
+from modeling_elmo.tasks.question_answering import QuestionWindows, answer, checked, from_dataset, score
+from modeling_elmo.tasks.squad import Question
+
+CONTEXT = "The Normans (Nourmands) lived in Normandy, France. " + "They sailed far. " * 10 + "Rollo led them in 911."
+
+
+def question(key: str, text: str, answer_text: str = "") -> Question:
+    starts = (CONTEXT.index(answer_text),) if answer_text else ()
+    return Question(key, text, CONTEXT, (answer_text,) if answer_text else (), starts)
+
+
+QUESTIONS = [
+    question("a", "Who led them?", "Rollo"),
+    question("b", "Where did they live?", "Normandy, France"),
+    question("c", "Why?"),
+]
+
+
+@pytest.mark.parametrize("questions_per_call", [1, 2, 256])
+def test_gold_positions_give_back_the_answers(monkeypatch, questions_per_call):
+    monkeypatch.setattr(question_answering, "QUESTIONS_PER_CALL", questions_per_call)
+    windows = QuestionWindows(ElmoTokenizer(), QUESTIONS, max_length=24, stride=8)
+    assert len(windows.examples) > len(QUESTIONS)
+    assert all(len(example["input_ids"]) == len(example["character_ids"]) <= 24 for example in windows.examples)
+    logits = []
+    for name in ("start_positions", "end_positions"):
+        rows = np.full((len(windows.examples), 24), -10.0)
+        rows[np.arange(len(rows)), [int(example[name]) for example in windows.examples]] = 10.0
+        logits.append(rows)
+    found = windows.answers(*logits, null_threshold=0.0)
+    # Where a window does not hold the answer it says "none"; one that does outweighs it only without a threshold.
+    assert found["c"]["text"] == ""
+    found = windows.answers(*logits)
+    assert (found["a"]["text"], found["b"]["text"]) == ("Rollo", "Normandy, France")
+    scores = score(QUESTIONS, found, version_2=True)
+    assert scores["answerable_f1"] == 1 and scores["unanswerable_accuracy"] == 0
+
+
+def test_score_of_partly_right_answers():
+    found = {"a": {"text": "Rollo led"}, "b": {"text": "Normandy France!"}, "c": {"text": ""}}
+    scores = score(QUESTIONS, found, version_2=True)
+    assert scores == pytest.approx(
+        {"exact_match": 2 / 3, "f1": (2 / 3 + 2) / 3, "answerable_f1": (2 / 3 + 1) / 2, "unanswerable_accuracy": 1.0}
+    )
+    assert set(score(QUESTIONS[:2], found, version_2=False)) == {"exact_match", "f1"}
+
+
+def test_questions_are_checked():
+    assert checked(QUESTIONS, True, "f") == QUESTIONS
+    with pytest.raises(ValueError, match="f: 1 questions have no answer, 'c' for one: give --version_2"):
+        checked(QUESTIONS, False, "f")
+    with pytest.raises(ValueError, match="f: two questions have the id 'a'"):
+        checked([QUESTIONS[0], QUESTIONS[0]], False, "f")
+    with pytest.raises(ValueError, match="f: question 'e' or its text has no words"):
+        checked([Question("e", " ", CONTEXT, ("The",), (0,))], False, "f")
+
+
+def test_rows_of_a_data_set():
+    row = {"id": "a", "title": "N", "question": "Who?", "context": CONTEXT}
+    rows = [
+        row | {"answers": {"text": ["The"], "answer_start": [0]}},
+        row | {"answers": {"text": [], "answer_start": []}},
+    ]
+    assert [(each.answers, each.starts) for each in from_dataset(rows)] == [(("The",), (0,)), ((), ())]
+
+
+def test_answer_does_not_depend_on_the_batches(make_model):
+    model, tokenizer = make_model(ElmoForQuestionAnswering, head_hidden_size=8), ElmoTokenizer()
+    options = {"max_length": 24, "stride": 8, "max_answer_length": 3}
+    found = answer(model, tokenizer, "Who led them?", CONTEXT, **options)
+    assert found["text"] and found["text"] == CONTEXT[found["start"] : found["end"]]
+    other = answer(model, tokenizer, "Who led them?", CONTEXT, batch_size=1, **options)
+    assert other["text"] == found["text"] and other["score"] == pytest.approx(found["score"], abs=1e-4)
+    none = answer(model, tokenizer, "Who led them?", CONTEXT, null_threshold=-1e9, **options)
+    assert none["text"] == ""
+    with pytest.raises(ValueError, match="the context has no words"):
+        answer(model, tokenizer, "Who led them?", " \n")
