@@ -1,0 +1,118 @@
+"""What the recipes share: splits, the baseline, optimizer, results."""
+
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification, HfArgumentParser
+
+from modeling_elmo import ElmoForTokenClassification
+from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
+from modeling_elmo.tasks.recipe import (
+    DataArguments,
+    FinetuningArguments,
+    ModelArguments,
+    describe_results,
+    hold_out,
+    load_model,
+    load_splits,
+    make_optimizer,
+    sample,
+)
+
+WORDS = [["the", "river", "bank", "."], ["the", "bank", "is", "closed"], ["the", "river", "is", "open"]]
+
+
+def test_smaller_samples_are_part_of_larger_ones():
+    items = list(range(1000))
+    one, ten = sample(items, 0.01, seed=3), sample(items, 0.1, seed=3)
+    assert len(one) == 10 and len(ten) == 100
+    assert set(one) < set(ten) and ten == sorted(ten)
+    assert set(one) != set(sample(items, 0.01, seed=4))
+    assert len(sample(items[:5], 0.01, seed=3)) == 1
+
+
+def test_held_out_items_share_no_group():
+    items = [(premise, hypothesis) for premise in range(50) for hypothesis in range(3)]
+    kept, held_out = hold_out(items, 0.2, seed=0, group=lambda item: item[0])
+    assert len(held_out) == 30 and sorted(kept + held_out) == items
+    assert not {premise for premise, _ in kept} & {premise for premise, _ in held_out}
+
+
+def test_splits_from_files():
+    def read(path):
+        return [f"{path}{number}" for number in range(10)]
+
+    data = DataArguments(train_file="a", validation_file="b", train_fraction=0.5, max_eval_samples=3)
+    splits = load_splits(data, 0, read, None, str)
+    assert {name: len(items) for name, items in splits.items()} == {"train": 5, "validation": 3}
+    splits = load_splits(DataArguments(train_file="a", test_file="c", validation_fraction=0.2), 0, read, None, str)
+    assert {name: len(items) for name, items in splits.items()} == {"train": 8, "test": 10, "validation": 2}
+    with pytest.raises(ValueError, match="the train data are empty"):
+        load_splits(DataArguments(train_file="a", validation_file="b"), 0, lambda path: [], None, str)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either --train_file or --dataset_name"),
+        ({"train_file": "a", "dataset_name": "b"}, "either --train_file or --dataset_name"),
+        ({"train_file": "a"}, "--validation_file, or --validation_fraction"),
+        ({"train_file": "a", "validation_file": "b", "train_fraction": 0.0}, "--train_fraction"),
+    ],
+)
+def test_data_arguments_that_make_no_sense(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DataArguments(**arguments)
+
+
+def test_model_arguments_that_make_no_sense():
+    for options in ({}, {"model_name_or_path": "x", "without_elmo": True}):
+        with pytest.raises(ValueError, match="either --model_name_or_path"):
+            ModelArguments(**options)
+    with pytest.raises(ValueError, match="leave --unfreeze"):
+        ModelArguments(without_elmo=True, unfreeze=True)
+
+
+def test_baseline_trains_words_and_characters_without_context():
+    tokenizer, model = load_model(
+        ModelArguments(without_elmo=True, head_hidden_size=8), AutoModelForTokenClassification, WORDS, num_labels=3
+    )
+    assert isinstance(model, ElmoForTokenClassification)
+    # Words that occur once are unknown.
+    assert tokenizer.vocab_size == 3 + 4 and model.config.head_hidden_size == 8
+    model.eval()
+    examples = encode_tagged(tokenizer, WORDS, [[0, 1, 2, 0]] * 3)
+    batch = PaddingCollator(tokenizer)(examples)
+    vectors = model.elmo(**{name: values for name, values in batch.items() if name != "labels"}).last_hidden_state
+    # "river" in other company has the same vector, another word has another.
+    torch.testing.assert_close(vectors[0, 2], vectors[2, 2])
+    assert not torch.allclose(vectors[0, 2], vectors[0, 3])
+    model.train()(**batch).loss.backward()
+    encoder = model.elmo.token_encoder
+    assert encoder.word_embeddings.weight.grad[3:].abs().sum(-1).min() > 0
+    assert encoder.character_cnn.convolutions[0].weight.grad.abs().max() > 0
+
+
+def test_unfrozen_bilm_has_its_own_learning_rate(make_model, tmp_path):
+    training = FinetuningArguments(output_dir=str(tmp_path), learning_rate=0.01, use_cpu=True)
+    model = make_model(ElmoForTokenClassification, freeze_bilm=False)
+    arguments = ModelArguments(model_name_or_path="x", unfreeze=True, bilm_learning_rate=0.002)
+    groups = make_optimizer(model, arguments, training).param_groups
+    assert [group["lr"] for group in groups] == [0.01, 0.002]
+    assert any(parameter is model.elmo.lstm.layers[0].bias for parameter in groups[1]["params"])
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    frozen = make_model(ElmoForTokenClassification)
+    frozen.set_trainable()
+    groups = make_optimizer(frozen, ModelArguments(model_name_or_path="x"), training).param_groups
+    assert len(groups) == 1 and all(parameter.requires_grad for parameter in groups[0]["params"])
+
+
+def test_results_as_a_table():
+    table = describe_results({"validation": {"validation_f1": 0.91239, "validation_runtime": 3.0, "epoch": 2.0}})
+    assert table.splitlines() == ["| split | f1 | epoch |", "| --- | --- | --- |", "| validation | 0.9124 | 2.0000 |"]
+
+
+def test_training_arguments_are_options(tmp_path):
+    (training,) = HfArgumentParser(FinetuningArguments).parse_args_into_dataclasses(
+        ["--output_dir", str(tmp_path), "--learning_rate", "0.5", "--use_cpu", "--bf16"]
+    )
+    assert training.learning_rate == 0.5 and training.load_best_model_at_end and training.bf16
