@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 
 import modeling_elmo
 from modeling_elmo import ElmoForPreTraining, ElmoTokenizer, cli
+from modeling_elmo.conversion import convert
 from modeling_elmo.embedding import batches, embed_file, vector_files, vectors
 from modeling_elmo.embedding.resume import ProgressNote
 from modeling_elmo.embedding.text_input import TextInput
@@ -505,8 +506,7 @@ def test_a_killed_command_goes_on(checkpoint, tmp_path):
     finished = run_command(*arguments)
     assert finished.returncode == 0, finished.stderr
     assert "from an interrupted run" in finished.stdout
-    arguments[3] = whole
-    assert run_command(*arguments).returncode == 0
+    embed_file(checkpoint, source, whole, tokenized=True, device="cpu")
     assert target.read_bytes() == whole.read_bytes()
 
 
@@ -586,3 +586,18 @@ def test_command_reports_mistakes_in_a_line(checkpoint, tmp_path, capsys):
     assert cli.main(["embed", str(checkpoint), str(tmp_path / "missing.txt"), str(tmp_path / "v.npz")]) == 2
     error = capsys.readouterr().err
     assert "missing.txt" in error and error.count("\n") == 1
+
+
+# Published systems
+
+
+@pytest.mark.parametrize("name", ["bilm_projected", "bilm_plain"])
+def test_vectors_of_the_published_systems(shared_data, tmp_path, name):
+    folder = shared_data / "fixtures_reference"
+    sentences = json.loads((folder / "sentences.json").read_text(encoding="utf-8"))
+    convert([folder / name], tmp_path / "checkpoint")
+    found = list(modeling_elmo.embed(tmp_path / "checkpoint", sentences, layers="all"))
+    with h5py.File(folder / name / "layers.hdf5") as file:
+        expected = [file[f"reset/{number}"][...] for number in range(len(sentences))]
+    for array, reference in zip(found, expected, strict=True):
+        np.testing.assert_allclose(array, reference, atol=1e-5, rtol=0)

@@ -58,14 +58,13 @@ class ElmoEmbedder:
                 "for other layers than 'mix', or set scalar_mix_norm to 'sentence' or None"
             )
         self.model, self.tokenizer, self.layers, self.boundaries = model, tokenizer, layers, boundaries
+        self._num_layers = model.config.num_hidden_layers + 1 if layers == "all" else None
+        self._width = model.config.hidden_size if layers == "mix" else model.config.layer_size
 
     def shape(self, num_words: int) -> tuple[int, ...]:
         """Shape of a sentence's vectors: `(layers, T, directions * P)` for all layers, else `(T, width)`."""
-        config = self.model.config
         num_tokens = num_words + 2 * self.boundaries
-        if self.layers == "all":
-            return config.num_hidden_layers + 1, num_tokens, config.layer_size
-        return num_tokens, config.hidden_size if self.layers == "mix" else config.layer_size
+        return (num_tokens, self._width) if self._num_layers is None else (self._num_layers, num_tokens, self._width)
 
     @torch.no_grad()
     def embed_batch(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
