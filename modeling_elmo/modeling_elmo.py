@@ -165,6 +165,9 @@ class ElmoModel(ElmoPreTrainedModel):
     padding, or on earlier calls.
     """
 
+    # A checkpoint of the language models is one of their vectors too: nothing to warn of.
+    _keys_to_ignore_on_load_unexpected = [r"^softmax\."]
+
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         self.token_encoder = ElmoTokenEncoder(config)
