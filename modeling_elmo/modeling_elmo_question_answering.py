@@ -8,6 +8,7 @@ from transformers.utils import can_return_tuple
 from .configuration_elmo import ElmoConfig
 from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout, gather_words, left_aligned
 from .task_model import ElmoTaskModel
+from .token_encoder import initialize_as
 
 
 class ElmoTrilinearAttention(nn.Module):
@@ -16,7 +17,7 @@ class ElmoTrilinearAttention(nn.Module):
     def __init__(self, size: int):
         super().__init__()
         self.from_first, self.from_second = ElmoLinear(size, 1), ElmoLinear(size, 1)
-        self.product = ElmoLinear(size, 1)
+        self.product = initialize_as(nn.Linear(size, 1, bias=False), ("normal", size**-0.5))
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`(batch, n, size)`, `(batch, m, size)`, pairs to look at `(batch, 1 or n, m)` -> `(batch, n, m)`, lowest

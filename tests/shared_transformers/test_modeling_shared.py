@@ -5,7 +5,14 @@ import unittest
 import pytest
 import torch
 
-from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoModel
+from modeling_elmo import (
+    ElmoConfig,
+    ElmoForPreTraining,
+    ElmoForQuestionAnswering,
+    ElmoForSequenceClassification,
+    ElmoForTokenClassification,
+    ElmoModel,
+)
 
 REASON = "needs transformers' shared tests: set TRANSFORMERS_SOURCE to its unpacked source distribution"
 modeling = pytest.importorskip("transformers_tests.test_modeling_common", reason=REASON)
@@ -13,8 +20,14 @@ configuration = pytest.importorskip("transformers_tests.test_configuration_commo
 training = pytest.importorskip("transformers_tests.test_training_mixin", reason=REASON)
 
 CHARACTERS = 8
-# The shared tests know models without a loss by name.
-modeling.MODEL_MAPPING_NAMES = {**modeling.MODEL_MAPPING_NAMES, "elmo": "ElmoModel"}
+# The shared tests know by name which models have no loss and which labels the others take.
+for names, model_class in (
+    ("MODEL_MAPPING_NAMES", ElmoModel),
+    ("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES", ElmoForSequenceClassification),
+    ("MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES", ElmoForTokenClassification),
+    ("MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES", ElmoForQuestionAnswering),
+):
+    setattr(modeling, names, {**getattr(modeling, names), "elmo": model_class.__name__})
 
 
 def character_rows(input_ids: torch.Tensor) -> torch.Tensor:
@@ -44,6 +57,7 @@ class ElmoModelTester:
             "projection_size": self.projection_size,
             "representation_size": self.hidden_size,
             "num_negative_samples": 8,
+            "head_hidden_size": 6,
         }
         return ElmoConfig(**{**sizes, **options})
 
@@ -55,13 +69,15 @@ class ElmoModelTester:
             "character_ids": character_rows(input_ids),
             "input_ids": input_ids,
             "attention_mask": attention_mask,
+            # What stands before and after: the two texts of a pair.
+            "token_type_ids": (torch.arange(self.seq_length) > 2).long().expand_as(input_ids).clone(),
         }
 
 
 class ElmoModelTest(modeling.ModelTesterMixin, unittest.TestCase):
     all_model_classes = (ElmoModel, ElmoForPreTraining)
     has_attentions = False
-    test_resize_embeddings = False
+    test_resize_embeddings = False  # words are read by their characters
     test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):
@@ -71,6 +87,32 @@ class ElmoModelTest(modeling.ModelTesterMixin, unittest.TestCase):
         configuration.ConfigTester(
             self, config_class=ElmoConfig, common_properties=["hidden_size", "num_hidden_layers"]
         ).run_common_tests()
+
+
+class ElmoHeadTester(ElmoModelTester):
+    """The biLM trains too: the shared tests want gradients, and checkpoints, everywhere."""
+
+    def get_config(self) -> ElmoConfig:
+        return super().get_config(freeze_bilm=False)
+
+
+class ElmoHeadsTest(modeling.ModelTesterMixin, unittest.TestCase):
+    all_model_classes = (ElmoForQuestionAnswering, ElmoForSequenceClassification, ElmoForTokenClassification)
+    has_attentions = False
+    test_resize_embeddings = False  # words are read by their characters
+    test_mismatched_shapes = False  # the test changes vocab_size, on which no shape of these models depends
+    test_can_init_all_missing_weights_before_2023 = True
+
+    def setUp(self):
+        self.model_tester = ElmoHeadTester(self)
+
+    @unittest.skip("the constraints of label sequences are written by _init_weights alone, not by __init__ before it")
+    def test_init_weights_can_init_buffers(self):
+        pass
+
+    @unittest.skip("the texts of a pair are read alone: the layers that come out are put together from theirs")
+    def test_retain_grad_hidden_states_attentions(self):
+        pass
 
 
 class ElmoOverfittingTester(ElmoModelTester):
