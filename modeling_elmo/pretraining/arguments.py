@@ -72,7 +72,7 @@ class ModelArguments:
     projection_clip: float | None = option(3.0, "bound of the projected values; null: none")
     use_residual: bool = option(True, "whether a layer's input is added to its output, from the second layer on")
     bidirectional: bool = option(True, "whether there is a backward language model too")
-    dropout: float = option(0.1, "on each LSTM layer's input and on the last output")
+    dropout: float = option(0.0, "on each LSTM layer's input and on the last output; published: 0.1, over 10 epochs")
     num_negative_samples: int = option(1000, "words drawn for the sampled softmax; 0: exact")
     adaptive_softmax_cutoffs: list[int] | None = option(None, "word ids at which an adaptive softmax's clusters begin")
     representation: str = option("projection", "how the layers become one vector: projection or scalar_mix")
@@ -97,12 +97,12 @@ class TrainingArguments:
         "published: 0, but then cells may settle where no sentence alone ever takes them",
     )
     accumulation_steps: int = option(1, "parts into which the streams of a step are divided to save memory")
-    num_epochs: float | None = option(None, "passes over the training text, which is counted first; or give max_steps")
-    max_steps: int | None = option(None, "windows to train on; by default num_epochs, or one epoch")
+    num_epochs: float | None = option(None, "passes over the training text, which is counted first")
+    max_steps: int | None = option(None, "windows to train on, whatever num_epochs; neither given: one epoch")
 
     # Optimizer. As published: adagrad, learning_rate 0.2, max_grad_norm 10, loss_times_window.
     optimizer: str = option("adamw", "adamw, adagrad or sgd")
-    learning_rate: float = option(4e-3, "at its highest")
+    learning_rate: float = option(5e-3, "at its highest")
     schedule: str = option("cosine", f"of the learning rate: {', '.join(SCHEDULES)}")
     warmup_steps: int = option(100, "steps over which the learning rate rises from 0")
     final_learning_rate: float = option(0.02, "last learning rate of linear and cosine, as a share of the highest")
@@ -157,8 +157,6 @@ class PretrainingArguments:
                 raise ValueError(f"{name} is {getattr(training, name)}; it must be positive, or left out")
         if not 0.0 <= training.state_reset <= 1.0:
             raise ValueError(f"state_reset is {training.state_reset}; a chance lies between 0 and 1")
-        if training.max_steps and training.num_epochs:
-            raise ValueError("give max_steps or num_epochs, not both")
         if self.model.rebuild_vocabulary and not self.model.init_from:
             raise ValueError("rebuild_vocabulary is for going on from a checkpoint: give init_from too")
 

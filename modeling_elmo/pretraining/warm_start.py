@@ -17,7 +17,7 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
     Raises:
         ValueError: the vocabulary is rebuilt, and the softmax is an adaptive one, whose rows belong to ranks.
     """
-    source = ElmoForPreTraining.from_pretrained(arguments.init_from)
+    source, loading = ElmoForPreTraining.from_pretrained(arguments.init_from, output_loading_info=True)
     if not arguments.rebuild_vocabulary:
         return source
     if source.config.adaptive_softmax_cutoffs is not None:
@@ -32,6 +32,9 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
     rows = torch.tensor(old_tokenizer.convert_tokens_to_ids(words)).clamp(max=source.config.vocab_size - 1)
     weights = source.state_dict()
     for name, target in model.state_dict().items():
+        if name in loading["missing_keys"]:  # nothing to keep: as a new model has it
+            weights[name] = target
+            continue
         by_word = name.startswith("softmax.") or ".word_embeddings." in name
         weights[name] = weights[name][rows] if by_word else weights[name]
         if weights[name].shape != target.shape:

@@ -295,8 +295,8 @@ def test_recipes_are_checked(tmp_path, corpus):
         train(tmp_path, corpus, "run", dropout="much")
     with pytest.raises(ValueError, match="optimizer is 'lion'; choose one of"):
         train(tmp_path, corpus, "run", optimizer="lion")
-    with pytest.raises(ValueError, match="not both"):
-        train(tmp_path, corpus, "run", num_epochs=2)
+    with pytest.raises(ValueError, match="state_reset is 2"):
+        train(tmp_path, corpus, "run", state_reset=2)
     recipe = write_recipe(tmp_path, corpus, "run")
     arguments = parse_arguments([str(recipe), "--cell_size", "24", "--filters", "1:2", "3:4"])
     assert arguments.model.cell_size == 24 and arguments.model.projection_size == 8
