@@ -79,7 +79,7 @@ class ElmoConfig(PreTrainedConfig):
             Cells in each direction of a task head's own LSTMs, and width of its hidden layers.
         head_num_layers (`int`, defaults to 1):
             LSTM layers with which a task head reads the words.
-        head_dropout (`float`, defaults to 0.5):
+        head_dropout (`float`, defaults to 0.3):
             Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
         predicate_embedding_size (`int`, defaults to 100):
             Width of the mark of the predicate in semantic role labelling.
@@ -152,7 +152,7 @@ class ElmoConfig(PreTrainedConfig):
 
     head_hidden_size: int = 256
     head_num_layers: int = 1
-    head_dropout: float | int = 0.5
+    head_dropout: float | int = 0.3
     label_scheme: str | None = None
     predicate_embedding_size: int = 100
     max_span_width: int = 30
