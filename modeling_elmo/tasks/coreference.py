@@ -254,7 +254,9 @@ def segments(lengths: Sequence[int], words: int, overlap: int) -> Iterator[tuple
         if last == len(lengths):
             return
         shared, back = 0, last
-        while back > first + 1 and shared + lengths[back - 1] <= overlap:
+        # No more than leaves room for the next sentence.
+        limit = min(overlap, words - lengths[last])
+        while back > first + 1 and shared + lengths[back - 1] <= limit:
             back -= 1
             shared += lengths[back]
         first = back
