@@ -105,7 +105,7 @@ def test_what_a_run_leaves_behind(tmp_path, corpus):
     assert AutoModel.from_pretrained(output)(**inputs).last_hidden_state.shape == (1, 5, 8)
     surprisal = AutoModelForPreTraining.from_pretrained(output).eval()(**inputs).forward_surprisal
     assert surprisal.shape == (1, 5) and bool((surprisal[0, 1:] > 0).all())
-    assert "perplexity" in (output / "README.md").read_text()
+    assert "Perplexity of held-out text" in (output / "README.md").read_text()
     assert (output / "learning_curve.png").stat().st_size > 1000
     assert json.loads((output / "pretraining.json").read_text())["cell_size"] == 12
     best = state_of(output)["best_step"]
