@@ -98,7 +98,9 @@ class TrainingArguments:
     )
     accumulation_steps: int = option(1, "parts into which the streams of a step are divided to save memory")
     num_epochs: float | None = option(None, "passes over the training text, which is counted first")
-    max_steps: int | None = option(None, "windows to train on, whatever num_epochs; neither given: one epoch")
+    max_steps: int | None = option(
+        None, "windows to train on, whatever num_epochs; neither given: one epoch, of the embedded text 0.7"
+    )
 
     # Optimizer. As published: adagrad, learning_rate 0.2, max_grad_norm 10, loss_times_window.
     optimizer: str = option("adamw", "adamw, adagrad or sgd")

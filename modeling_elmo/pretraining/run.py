@@ -22,7 +22,7 @@ from ..model_card import write_model_card
 from ..modeling_elmo import ElmoForPreTraining
 from .arguments import DataArguments, PretrainingArguments
 from .checkpoints import FOLDER, replace_file
-from .corpus import Corpus, open_corpus
+from .corpus import EMBEDDED, Corpus, open_corpus
 from .learning_curve import draw_learning_curve
 from .neighbours import print_neighbours
 from .trainer import PretrainingTrainer, clock_time
@@ -31,6 +31,7 @@ from .warm_start import load_initial_model
 
 ARGUMENTS_FILE, VOCABULARY_FILE, FACTS_FILE = "pretraining.json", "vocab.txt", "text.json"
 NEIGHBOUR_SENTENCES = 2000
+EMBEDDED_EPOCHS = 0.7  # some three minutes on two cores, the making of the text included
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ def number_of_steps(arguments: PretrainingArguments, facts: TextFacts) -> int:
     if options.max_steps is not None:
         return options.max_steps
     words_per_step = options.batch_size * options.unroll_steps
-    return max(1, math.ceil((options.num_epochs or 1.0) * facts.num_positions / words_per_step))
+    num_epochs = options.num_epochs or (EMBEDDED_EPOCHS if arguments.data.train_files == [EMBEDDED] else 1.0)
+    return max(1, math.ceil(num_epochs * facts.num_positions / words_per_step))
 
 
 def first_on_main(accelerator: Accelerator, function):
