@@ -21,8 +21,8 @@ from .matrix_products import Product, matrix_product, prepare
 GATES_PER_SEGMENT = 2**21
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
 GATES_TO_KEEP = 2**28
-# Fewer gate values than this in a layer and direction are not worth a thread.
-LEAST_GATES_FOR_THREADS = 2**19
+# Fewer gate values than this in a layer and direction, or in one of its steps, are not worth a thread.
+LEAST_GATES_FOR_THREADS, LEAST_GATES_OF_A_STEP = 2**19, 2**15
 
 
 class Clips(NamedTuple):
@@ -103,13 +103,14 @@ def split_lanes(*tensors: torch.Tensor | None) -> list[tuple[torch.Tensor | None
     return list(zip(*(repeat(None) if tensor is None else tensor.unbind() for tensor in tensors), strict=False))
 
 
-def run_lanes(run: Callable, lanes: list[tuple], num_gates: int) -> list:
+def run_lanes(run: Callable, lanes: list[tuple], num_gates: int, num_steps: int) -> list:
     """`run(*lane)` for each lane: at the same time, each on its share of the threads, where there is enough to do.
 
     So cores wait for each other once a layer instead of at each product, and keep their lane's data to themselves.
     """
     num_threads = torch.get_num_threads()
-    if len(lanes) == 1 or num_threads == 1 or num_gates < LEAST_GATES_FOR_THREADS:
+    least = max(LEAST_GATES_FOR_THREADS, num_steps * LEAST_GATES_OF_A_STEP)
+    if len(lanes) == 1 or num_threads == 1 or num_gates < least:
         return [run(*lane) for lane in lanes]
     inference = torch.is_inference_mode_enabled()
 
@@ -240,7 +241,7 @@ def run_inference(
 
     lanes = split_lanes(inputs, outputs, hidden, cell)
     lanes = [(*lane, lane_products) for lane, lane_products in zip(lanes, products, strict=True)]
-    run_lanes(run, lanes, inputs.shape[-2] * 4 * cell.shape[-1])
+    run_lanes(run, lanes, inputs.shape[-2] * 4 * cell.shape[-1], len(batch_sizes))
     return outputs, hidden, cell
 
 
@@ -281,9 +282,11 @@ class ProjectedLSTM(torch.autograd.Function):
                 records.append((initial, activations))
             return records
 
-        ctx.records = run_lanes(run, split_lanes(inputs, outputs, last_hidden, last_cell, *weights), num_gates)
+        ctx.records = run_lanes(
+            run, split_lanes(inputs, outputs, last_hidden, last_cell, *weights), num_gates, len(batch_sizes)
+        )
         ctx.save_for_backward(inputs, outputs, *weights)
-        ctx.segments, ctx.clips, ctx.num_gates = segments, clips, num_gates
+        ctx.segments, ctx.clips, ctx.amount = segments, clips, (num_gates, len(batch_sizes))
         return outputs, last_hidden, last_cell
 
     @staticmethod
@@ -315,7 +318,7 @@ class ProjectedLSTM(torch.autograd.Function):
                         total.add_(grad)
 
         lanes = split_lanes(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *weights, *totals)
-        run_lanes(run, [(*lane, records) for lane, records in zip(lanes, ctx.records, strict=True)], ctx.num_gates)
+        run_lanes(run, [(*lane, records) for lane, records in zip(lanes, ctx.records, strict=True)], *ctx.amount)
         return grad_inputs, grad_hidden, grad_cell, *totals, None, None
 
 

@@ -216,6 +216,7 @@ def test_directions_on_threads_change_nothing(mode, monkeypatch):
     expected = layer.run_plainly(*arguments)[0]
     grad = torch.autograd.grad(expected.sum(), layer.bias)[0]
     monkeypatch.setattr(lstm_kernels, "LEAST_GATES_FOR_THREADS", 0)
+    monkeypatch.setattr(lstm_kernels, "LEAST_GATES_OF_A_STEP", 0)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
