@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": ("modeling_elmo.commands.convert", "published weights to a folder that transformers loads"),
     "export": ("modeling_elmo.commands.export", "a checkpoint back to options.json and weights.hdf5"),
     "embed": ("modeling_elmo.commands.embed", "a text's vectors, in the files that older pipelines read"),
+    "vocab": ("modeling_elmo.commands.vocab", "the words of a corpus by falling count, for pretraining"),
     "score": ("modeling_elmo.commands.score", "perplexity of a text, and every word's surprisal in both directions"),
     "substitutes": ("modeling_elmo.commands.substitutes", "the most probable words in a place of a sentence"),
 }

@@ -90,3 +90,24 @@ def test_installed_command(tmp_path):
     result = subprocess.run([command, "convert", "nowhere", "target"], capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr == "elmo convert: error: nowhere does not exist\n"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_vocab_counts_a_corpus(tmp_path, capsys, processes):
+    (tmp_path / "a.txt").write_text("the cat saw the dog\nthe <S> end\n", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("a dog saw\n", encoding="utf-8")
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    run("vocab", *files, tmp_path / "vocab.txt", "--min-count", 2, "--processes", processes)
+    assert (tmp_path / "vocab.txt").read_text(encoding="utf-8").split() == [
+        "<S>",
+        "</S>",
+        "<UNK>",
+        "the",
+        "dog",
+        "saw",
+    ]
+    assert "6 rows" in capsys.readouterr().out
+    run("vocab", *files, tmp_path / "vocab.txt", "--max-size", 4)
+    assert (tmp_path / "vocab.txt").read_text(encoding="utf-8").split() == ["<S>", "</S>", "<UNK>", "the"]
+    run("vocab", tmp_path / "none.txt", tmp_path / "vocab.txt", code=2)
+    assert "none.txt: no such file" in capsys.readouterr().err
