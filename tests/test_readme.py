@@ -61,6 +61,6 @@ def test_snippets_run(folder):
 def test_vector_count_of_the_first_snippet_is_right(folder):
     """The comment says how many vectors there are."""
     tokenizer = ElmoTokenizer.from_pretrained(folder / "elmo-pretrained")
-    sentences = re.search(r"tokenizer\((\[.*?\])", QUICKSTART)[1]
+    sentences = re.search(r"tokenizer\(\s*(\[.*?\])", QUICKSTART)[1]
     longest = max(len(tokenizer(text)["input_ids"]) for text in json.loads(sentences))
     assert f"(2, {longest}, hidden size)" in QUICKSTART
