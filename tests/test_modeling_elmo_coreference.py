@@ -5,31 +5,24 @@ import random
 
 import pytest
 import torch
+from tiny_heads import make_head
 
-from modeling_elmo import ElmoConfig, ElmoForCoreferenceResolution, ElmoTokenizer
+from modeling_elmo import ElmoForCoreferenceResolution, ElmoTokenizer
 from modeling_elmo.modeling_elmo_coreference import chains_of, clusters_of
 from modeling_elmo.span_ranking import distance_bucket, prune_spans
 
 
 def make_model(**options) -> ElmoForCoreferenceResolution:
-    torch.manual_seed(0)
-    config = ElmoConfig(
-        vocab_size=10,
-        character_embedding_size=4,
-        filters=[[1, 8], [2, 8], [3, 16]],
-        num_highway_layers=1,
-        cell_size=32,
-        projection_size=16,
-        representation_size=32,
-        head_hidden_size=24,
-        head_dropout=0.0,
-        **{"max_span_width": 4, "max_antecedents": 8, "coreference_feature_size": 6, **options},
+    return make_head(
+        ElmoForCoreferenceResolution,
+        **{
+            "head_hidden_size": 24,
+            "max_span_width": 4,
+            "max_antecedents": 8,
+            "coreference_feature_size": 6,
+            **options,
+        },
     )
-    model = ElmoForCoreferenceResolution(config)
-    for parameter in model.parameters():  # zero biases and equal scores would hide mistakes
-        if parameter.requires_grad:
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.eval()
 
 
 def encode(sentences):

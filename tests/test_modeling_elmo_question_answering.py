@@ -4,9 +4,10 @@ import random
 
 import pytest
 import torch
+from tiny_heads import make_head
 from transformers import AutoModelForQuestionAnswering
 
-from modeling_elmo import ElmoConfig, ElmoForQuestionAnswering, ElmoTokenizer
+from modeling_elmo import ElmoForQuestionAnswering, ElmoTokenizer
 from modeling_elmo.tasks.squad import Question, best_answers, encode_questions
 
 PAIRS = [
@@ -16,24 +17,7 @@ PAIRS = [
 
 
 def make_model(**options) -> ElmoForQuestionAnswering:
-    torch.manual_seed(0)
-    config = ElmoConfig(
-        vocab_size=10,
-        character_embedding_size=4,
-        filters=[[1, 8], [2, 8], [3, 16]],
-        num_highway_layers=1,
-        cell_size=32,
-        projection_size=16,
-        representation_size=32,
-        head_hidden_size=16,
-        head_dropout=0.0,
-        **options,
-    )
-    model = ElmoForQuestionAnswering(config)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.eval()
+    return make_head(ElmoForQuestionAnswering, **options)
 
 
 def encode(pairs, **options):

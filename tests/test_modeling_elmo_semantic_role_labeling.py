@@ -4,8 +4,9 @@ import random
 
 import pytest
 import torch
+from tiny_heads import make_head
 
-from modeling_elmo import ElmoConfig, ElmoForSemanticRoleLabeling, ElmoTokenizer
+from modeling_elmo import ElmoForSemanticRoleLabeling, ElmoTokenizer
 from modeling_elmo.tasks.conll2012 import Document, Frame, Sentence
 from modeling_elmo.tasks.examples import PaddingCollator
 from modeling_elmo.tasks.semantic_roles import label_spans, role_examples, role_score
@@ -15,25 +16,14 @@ WORDS = ["the", "dog", "saw", "a", "cat", "that", "slept"]
 
 
 def make_model(**options) -> ElmoForSemanticRoleLabeling:
-    torch.manual_seed(0)
-    config = ElmoConfig(
-        vocab_size=10,
-        character_embedding_size=4,
-        filters=[[1, 8], [2, 8], [3, 16]],
-        num_highway_layers=1,
-        cell_size=32,
-        projection_size=16,
-        representation_size=32,
+    return make_head(
+        ElmoForSemanticRoleLabeling,
+        noise=0.1,
         predicate_embedding_size=8,
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},
-        **{"head_hidden_size": 16, "head_dropout": 0.0, "head_num_layers": 2, **options},
+        **{"head_num_layers": 2, **options},
     )
-    model = ElmoForSemanticRoleLabeling(config)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.1 * torch.randn_like(parameter)
-    return model.eval()
 
 
 def encode(sentences, predicates):
