@@ -101,6 +101,17 @@ class ElmoCRF(nn.Module):
         everything, matching = total.chunk(2)
         return everything - matching
 
+    def mean_loss(
+        self,
+        emissions: torch.Tensor,
+        labels: torch.Tensor,
+        mask: torch.Tensor,
+        num_items: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """The sum of [`loss`] over the batch, divided by `num_items`, by default its labelled words: `()`."""
+        count = (mask & (labels != -100)).sum() if num_items is None else num_items
+        return self.loss(emissions, labels, mask).sum() / torch.as_tensor(count).clamp(min=1)
+
     def _check_labels(self, labels: torch.Tensor, mask: torch.Tensor):
         known = mask & (labels != -100)
         used = labels[known]

@@ -96,8 +96,7 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
         emissions = self.classifier(torch.cat([encoded, *inputs[1:]], dim=-1))
         loss = None
         if labels is not None:
-            count = (words & (labels != -100)).sum() if num_items_in_batch is None else num_items_in_batch
-            loss = self.crf.loss(emissions, labels, words).sum() / torch.as_tensor(count).clamp(min=1)
+            loss = self.crf.mean_loss(emissions, labels, words, num_items_in_batch)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         return TokenClassifierOutput(

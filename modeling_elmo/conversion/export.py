@@ -1,7 +1,6 @@
 """From a checkpoint back to the published form: options.json, weights.hdf5 and the vocabulary."""
 
 import json
-import re
 from pathlib import Path
 
 import torch
@@ -88,6 +87,4 @@ def write_vocabulary(checkpoint: str | Path, path: Path):
         return
     words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
     if len(words) > 3:
-        # A row whose word stands again further down is kept apart by a NUL and a number.
-        lines = [re.sub(r"\0\d+$", "", word) + "\n" for word in words]
-        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8", newline="\n")

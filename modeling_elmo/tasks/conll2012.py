@@ -5,13 +5,12 @@ named entity, one column of arguments for each predicate of the sentence, corefe
 by runs of spaces.
 """
 
-import gzip
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .text_files import FormatError
+from .text_files import FormatError, numbered_lines, open_file
 
 Span = tuple[int, int]  # first and last word, both included
 
@@ -75,42 +74,37 @@ def read_conll2012(path: str | Path) -> Iterator[Document]:
     Raises:
         FormatError: a malformed line; the message names the file, the line and what is wrong.
     """
-    opener = gzip.open if str(path).endswith(".gz") else open
     key, part, number, rows, sentences = None, 0, 0, [], []
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            line = line.rstrip("\n")
-            if line.startswith("#begin document"):
-                match = _BEGIN.match(line)
-                if match is None or key is not None:
-                    raise FormatError(
-                        f"{path}:{number}: expected '#begin document (KEY); part N' after an end: {line!r}"
-                    )
-                key, part, sentences = match["key"], int(match["part"]), []
-            elif line.startswith("#end document"):
-                if key is None:
-                    raise FormatError(f"{path}:{number}: '#end document' without a beginning")
-                if rows:
-                    sentences.append(rows)
-                yield _document(path, key, part, sentences)
-                key, rows = None, []
-            elif not line.strip():
-                if rows:
-                    sentences.append(rows)
-                rows = []
-            elif line.startswith("#"):
-                continue
-            elif key is None:
-                raise FormatError(f"{path}:{number}: a word outside of a document: {line!r}")
-            else:
-                fields = line.split("\t") if "\t" in line else line.split()
-                if len(fields) <= _FIRST_ARGUMENTS:
-                    raise FormatError(f"{path}:{number}: {len(fields)} columns; a word has at least 12")
-                if rows and len(fields) != len(rows[-1][1]):
-                    raise FormatError(
-                        f"{path}:{number}: {len(fields)} columns; the words before it have {len(rows[-1][1])}"
-                    )
-                rows.append((number, fields))
+    for number, line in numbered_lines(path):
+        if line.startswith("#begin document"):
+            match = _BEGIN.match(line)
+            if match is None or key is not None:
+                raise FormatError(f"{path}:{number}: expected '#begin document (KEY); part N' after an end: {line!r}")
+            key, part, sentences = match["key"], int(match["part"]), []
+        elif line.startswith("#end document"):
+            if key is None:
+                raise FormatError(f"{path}:{number}: '#end document' without a beginning")
+            if rows:
+                sentences.append(rows)
+            yield _document(path, key, part, sentences)
+            key, rows = None, []
+        elif not line.strip():
+            if rows:
+                sentences.append(rows)
+            rows = []
+        elif line.startswith("#"):
+            continue
+        elif key is None:
+            raise FormatError(f"{path}:{number}: a word outside of a document: {line!r}")
+        else:
+            fields = line.split("\t") if "\t" in line else line.split()
+            if len(fields) <= _FIRST_ARGUMENTS:
+                raise FormatError(f"{path}:{number}: {len(fields)} columns; a word has at least 12")
+            if rows and len(fields) != len(rows[-1][1]):
+                raise FormatError(
+                    f"{path}:{number}: {len(fields)} columns; the words before it have {len(rows[-1][1])}"
+                )
+            rows.append((number, fields))
     if key is not None:
         raise FormatError(f"{path}:{number}: the file ends inside document {key!r}; is it cut off?")
 
@@ -177,8 +171,7 @@ def _read_arguments(path, rows: list[tuple[int, list[str]]], column: int) -> lis
 
 def write_conll2012(documents: Iterable[Document], path: str | Path):
     """Writes documents in the same columns; what a document does not hold is `-` or `*`."""
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "wt", encoding="utf-8") as out:
+    with open_file(path, "wt") as out:
         for document in documents:
             chains = _chain_column(document)
             out.write(f"#begin document ({document.key}); part {document.part:03d}\n")

@@ -1,6 +1,5 @@
 """SQuAD (Rajpurkar et al., 2016, 2018): reading its JSON, cutting texts into windows, and answers from scores."""
 
-import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .text_files import open_file
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -39,8 +40,7 @@ def read_squad(path: str | Path) -> Iterator[Question]:
     Raises:
         ValueError: naming the file and the question, if a field is missing or an answer does not stand at its place.
     """
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8") as file:
+    with open_file(path, "rt") as file:
         try:
             articles = json.load(file)["data"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:

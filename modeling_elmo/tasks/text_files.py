@@ -3,10 +3,17 @@
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 class FormatError(ValueError):
     """A line that is not in the format, named by file and number."""
+
+
+def open_file(path: str | Path, mode: str) -> IO:
+    """Opens a file, through gzip where its name ends in `.gz`; text is UTF-8."""
+    opener = gzip.open if str(path).endswith(".gz") else open
+    return opener(path, mode, encoding=None if "b" in mode else "utf-8")
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -15,8 +22,7 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     Raises:
         FormatError: if a line is not UTF-8.
     """
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rb") as lines:
+    with open_file(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield number, line.decode("utf-8").rstrip("\r\n")
@@ -30,4 +36,4 @@ def suffix(path: str | Path) -> str:
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
-__all__ = ["FormatError", "numbered_lines", "suffix"]
+__all__ = ["FormatError", "numbered_lines", "open_file", "suffix"]
