@@ -62,6 +62,8 @@ class ElmoConfig(PreTrainedConfig):
             Whether there is a backward language model beside the forward one.
         dropout (`float`, defaults to 0.1):
             Dropout on each LSTM layer's input and on the last output, while the language models are trained.
+        input_dropout (`float`, *optional*):
+            The same on the first LSTM layer's input, the token vectors. By default `dropout`.
         representation (`str`, defaults to `"projection"`):
             How the layers become one vector: `"projection"`, all outputs concatenated and multiplied by one matrix, or
             `"scalar_mix"`, the weighted average of the paper's equation 1.
@@ -143,6 +145,7 @@ class ElmoConfig(PreTrainedConfig):
     use_residual: bool = True
     bidirectional: bool = True
     dropout: float | int = 0.1
+    input_dropout: float | int | None = None
 
     representation: str = "projection"
     representation_size: int = 512
@@ -220,8 +223,8 @@ class ElmoConfig(PreTrainedConfig):
         ):
             if getattr(self, key) < 0:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must not be negative")
-        for key in ("dropout", "head_dropout"):
-            if not 0 <= getattr(self, key) < 1:
+        for key in ("dropout", "input_dropout", "head_dropout"):
+            if not 0 <= (getattr(self, key) or 0) < 1:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be in [0, 1)")
 
     def validate_softmax(self):

@@ -160,6 +160,7 @@ class ElmoLSTMStack(nn.Module):
     def __init__(self, config: ElmoConfig):
         super().__init__()
         self.use_residual, self.dropout = config.use_residual, nn.Dropout(config.dropout)
+        self.input_dropout = nn.Dropout(config.dropout if config.input_dropout is None else config.input_dropout)
         self.layers = nn.ModuleList(ElmoLSTMLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(
@@ -180,7 +181,7 @@ class ElmoLSTMStack(nn.Module):
         """
         outputs, states = [], []
         for index, layer in enumerate(self.layers):
-            inputs = self.dropout(inputs)
+            inputs = (self.dropout if index else self.input_dropout)(inputs)
             output, hidden, cell = layer(inputs, batch_sizes, state[0][index], state[1][index])
             states.append((hidden, cell))
             inputs = output + inputs if self.use_residual and index > 0 else output

@@ -111,10 +111,10 @@ def test_without_clips_it_is_the_lstm_of_torch(make_config):
 def test_the_dropped_input_is_what_the_residual_adds(make_config):
     config = make_config(num_hidden_layers=2)
     stack, (inputs, state) = make_stack(config), make_inputs(config)
-    stack.dropout = Halve()
+    stack.dropout = stack.input_dropout = Halve()
     outputs, _ = stack(inputs, BATCH_SIZES, state)
     bare = make_stack(make_config(num_hidden_layers=2, use_residual=False))
-    bare.dropout = Halve()
+    bare.dropout = bare.input_dropout = Halve()
     bare_outputs, _ = bare(inputs, BATCH_SIZES, state)
     torch.testing.assert_close(outputs[0], bare_outputs[0])
     torch.testing.assert_close(outputs[1], bare_outputs[1] + 0.5 * outputs[0])
@@ -133,6 +133,14 @@ def test_dropout_acts_in_training_only(make_config):
     stack.train()
     first, second = (stack(inputs, BATCH_SIZES, state)[0][-1] for _ in range(2))
     assert not torch.equal(first, second)
+
+
+def test_token_vectors_may_have_a_dropout_of_their_own(make_config):
+    config = make_config(dropout=0.5, input_dropout=0.0)
+    stack, (inputs, state) = make_stack(config).train(), make_inputs(config)
+    (first, *_, last), (again, *_, other) = (stack(inputs, BATCH_SIZES, state)[0] for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(last, other)
 
 
 def test_without_steps_the_state_stays(make_config):

@@ -73,6 +73,7 @@ class ModelArguments:
     use_residual: bool = option(True, "whether a layer's input is added to its output, from the second layer on")
     bidirectional: bool = option(True, "whether there is a backward language model too")
     dropout: float = option(0.0, "on each LSTM layer's input and on the last output; published: 0.1, over 10 epochs")
+    input_dropout: float | None = option(None, "on the first LSTM layer's input; null: as dropout")
     num_negative_samples: int = option(1000, "words drawn for the sampled softmax; 0: exact")
     adaptive_softmax_cutoffs: list[int] | None = option(None, "word ids at which an adaptive softmax's clusters begin")
     representation: str = option("projection", "how the layers become one vector: projection or scalar_mix")
