@@ -143,10 +143,11 @@ class WindowLoader:
         return {"streams": self._dataset.identity(), "position": self._dataset.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes to the position of a `state_dict` of these rows; the number of workers may differ.
+        """Goes to the position of a `state_dict` of these rows; the number of workers may differ, and with
+        `merge_states` that of processes.
 
         Raises:
-            ValueError: the state is of other streams; the message names what differs.
+            ValueError: the state is of other streams, and the message names what differs; or it lacks some row.
         """
         identity = self._dataset.identity()
         for name, value in identity.items():
@@ -159,7 +160,10 @@ class WindowLoader:
         if position is not None:
             missing = [row for row in self.rows if str(row) not in position["rows"]]
             if missing:
-                raise ValueError(f"the position is of another process: it lacks row {missing[0]} of the global batch")
+                raise ValueError(
+                    f"the position lacks row {missing[0]} of the global batch: it is of another process; give the "
+                    "merge_states of all of them"
+                )
         self._dataset.position = position
 
     def empty_window(self) -> Window:
@@ -457,6 +461,13 @@ class _Assembler:
                     inputs[is_unknown] = renumbered[inputs[is_unknown] - self._size]
             joined.append(inputs)
         return np.concatenate(joined, axis=1), rows
+
+
+def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """One state of all rows, of the `state_dict`s of all processes at the same step. However many processes go on
+    from it, each loader finds its rows there."""
+    positions = [state["position"] for state in states if state["position"] is not None]
+    return {"streams": states[0]["streams"], "position": _merge_positions(positions) if positions else None}
 
 
 def _merge_positions(positions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from .corpus import Corpus
 from .evaluation import Perplexity, evaluate, window_inputs
 from .optimizers import clip_gradients, make_optimizers, sum_gradients
 from .schedules import learning_rate_share, plateau_share
-from .streams import Window, WindowLoader
+from .streams import Window, WindowLoader, merge_states
 from .throughput import matrix_flops_per_second, training_flops
 
 # How often several processes ask each other whether one of them was told to stop.
@@ -396,7 +396,7 @@ class PretrainingTrainer:
         """Takes up the newest checkpoint of the output folder, if there is one.
 
         Raises:
-            ValueError: it is of a run with other options, or of another number of processes.
+            ValueError: it is of a run with other options.
         """
         if self.accelerator.is_main_process:
             clean_up(self.output_dir)
@@ -407,10 +407,6 @@ class PretrainingTrainer:
         facts = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         world_size, arguments = facts.pop("world_size"), facts.pop("arguments")
         check_same_run(folder, arguments, self.all_arguments)
-        if world_size != self.world_size:
-            raise ValueError(
-                f"{folder} was written by {world_size} processes; go on with as many, not {self.world_size}"
-            )
         self.state = TrainerState(**facts)
         weights = ElmoForPreTraining.from_pretrained(folder).state_dict()
         self.model.load_state_dict(weights)
@@ -419,10 +415,13 @@ class PretrainingTrainer:
             optimizer.load_state_dict(saved_state)
         if self.accelerator.scaler is not None and tensors["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])
-        own = load_tensors(folder / rank_file(self.rank))
-        self.loader.load_state_dict(own["position"])
-        if own["lstm_state"] is not None:
-            self.lstm_state = tuple(each.to(self.accelerator.device) for each in own["lstm_state"])
+        # Every process reads what all have saved, and keeps its rows: so their number may have changed.
+        ranks = [load_tensors(folder / rank_file(rank)) for rank in range(world_size)]
+        self.loader.load_state_dict(merge_states([each["position"] for each in ranks]))
+        if ranks[0]["lstm_state"] is not None:
+            rows = slice(self.loader.rows.start, self.loader.rows.stop)
+            parts = zip(*(each["lstm_state"] for each in ranks), strict=True)
+            self.lstm_state = tuple(torch.cat(part)[rows].to(self.accelerator.device) for part in parts)
         self.saved_step = self.state.step
         self.accelerator.print(f"going on from {folder}")
 

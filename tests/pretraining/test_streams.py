@@ -4,6 +4,7 @@ import json
 import pickle
 from collections import Counter
 from dataclasses import fields
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from modeling_elmo import ElmoTokenizer
 from modeling_elmo.pretraining import streams
 from modeling_elmo.pretraining.corpus import open_corpus
-from modeling_elmo.pretraining.streams import IGNORED_TARGET, Window, WindowLoader
+from modeling_elmo.pretraining.streams import IGNORED_TARGET, Window, WindowLoader, merge_states
 
 KNOWN = [f"word{number}" for number in range(40)]
 BOS, EOS, UNK = 0, 1, 2
@@ -231,8 +232,45 @@ def test_every_process_resumes_with_its_own_position(corpus, tokenizer):
         resumed.load_state_dict(interrupted.state_dict())
         assert_all_equal(list(resumed), expected[33:])
     other = loader(corpus, tokenizer, rank=0, world_size=2)
-    with pytest.raises(ValueError, match="the position is of another process: it lacks row 0"):
+    with pytest.raises(ValueError, match="the position lacks row 0 of the global batch: it is of another process"):
         other.load_state_dict(interrupted.state_dict())
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (4, 2)])
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+def test_another_number_of_processes_goes_on_exactly(corpus, tokenizer, sentences, before, after, remote):
+    if remote:
+        from datasets import Dataset
+
+        texts = [" ".join(words) for words in sentences]
+        corpus = open_corpus(Dataset.from_dict({"text": texts}).to_iterable_dataset(num_shards=5))
+    expected = rows_of(list(islice(loader(corpus, tokenizer, num_epochs=None), 60)), "forward")
+    states, read = [], []
+    for rank in range(before):
+        windows = loader(corpus, tokenizer, rank=rank, world_size=before, num_epochs=None, num_workers=2 * (rank == 3))
+        read += rows_of(list(islice(windows, 37)), "forward")
+        states.append(windows.state_dict())
+    state = merge_states(json.loads(json.dumps(states)))
+    then = []
+    for rank in range(after):
+        windows = loader(
+            corpus,
+            tokenizer,
+            rank=rank,
+            world_size=after,
+            num_epochs=None,
+            num_workers=2 * (before == 1 and rank == 1),
+        )
+        windows.load_state_dict(state)
+        then += rows_of(list(islice(windows, 23)), "forward")
+    assert [first + second for first, second in zip(read, then, strict=True)] == expected
+
+
+def test_states_from_before_the_first_window_merge(corpus, tokenizer):
+    ranks = [loader(corpus, tokenizer, rank=rank, world_size=2) for rank in (0, 1)]
+    whole = loader(corpus, tokenizer)
+    whole.load_state_dict(merge_states([each.state_dict() for each in ranks]))
+    assert_all_equal(list(whole), list(loader(corpus, tokenizer)))
 
 
 def test_iterating_goes_on_and_begins_again_after_the_end(corpus, tokenizer):

@@ -240,21 +240,21 @@ def test_a_signal_saves_before_leaving(tmp_path, corpus, number):
     assert newest(tmp_path / "run").name == "step-00000004"
 
 
+def train_in_two_processes(recipe: Path, timeout: float = 500):
+    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", str(script), str(recipe)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("softmax", [{}, {"num_negative_samples": 0}], ids=["sampled", "exact"])
 def test_two_processes_equal_one(tmp_path, corpus, softmax):
-    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
     one = train(tmp_path, corpus, "one", **softmax)
     recipe = write_recipe(tmp_path, corpus, "two", **softmax)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    def run_two():
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
-        command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", str(script), str(recipe)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
-        assert result.returncode == 0, result.stderr
-
-    run_two()
+    train_in_two_processes(recipe)
     two = tmp_path / "two"
     assert losses_of(two) == pytest.approx(losses_of(one), rel=1e-5)
     assert_same_weights(one, two, rtol=1e-3, atol=1e-5)
@@ -267,9 +267,22 @@ def test_two_processes_equal_one(tmp_path, corpus, softmax):
             for file in path.iterdir():
                 file.unlink() if file.is_file() else None
             path.rmdir()
-    run_two()
+    train_in_two_processes(recipe)
     after = load_file(newest(two) / "model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.slow
+def test_another_number_of_processes_goes_on(tmp_path, corpus):
+    """One process, then two, then one again, and with other workers."""
+    options = {"schedule": "constant"}
+    one = train(tmp_path, corpus, "one", **options)
+    train(tmp_path, corpus, "changing", **options, max_steps=4)
+    train_in_two_processes(write_recipe(tmp_path, corpus, "changing", **options, max_steps=8, num_workers=1))
+    changing = train(tmp_path, corpus, "changing", **options)
+    assert losses_of(changing) == pytest.approx(losses_of(one), rel=1e-5)
+    assert_same_weights(one, changing, rtol=1e-3, atol=1e-5)
+    assert state_of(changing)["words"] == state_of(one)["words"]
 
 
 def test_going_on_from_a_checkpoint(tmp_path, corpus):
