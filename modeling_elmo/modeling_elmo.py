@@ -567,7 +567,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
             check_range("labels", label[scored], self.config.vocab_size, "vocab_size")
             vectors = hidden.chunk(self.config.num_directions, dim=-1)[direction].flatten(0, 1)[source[scored]]
             surprisal = self._word_losses(vectors, label[scored], negative_samples)
-            losses[direction] = surprisal.mean() if surprisal.numel() else hidden.sum() * 0.0
+            losses[direction] = mean_or_zero(surprisal)
             padded = surprisal.new_zeros(mask.numel()).index_copy(0, target[scored], surprisal)
             surprisals[direction] = padded.unflatten(0, mask.shape)
         return losses, surprisals
@@ -586,7 +586,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         words = torch.stack([target.t().flatten() for target in targets])
         scored = words != -100
         surprisal = self._word_losses(hidden[scored], words[scored], negative_samples)
-        losses = [part.mean() for part in surprisal.split(scored.sum(-1).tolist())]
+        losses = [mean_or_zero(part) for part in surprisal.split(scored.sum(-1).tolist())]
         losses += [None] * (2 - len(losses))
         return ElmoForPreTrainingOutput(
             loss=mean_loss(losses),
@@ -602,6 +602,11 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         if samples is None:
             samples = sample_log_uniform(self.config.vocab_size, self.config.num_negative_samples)
         return self.softmax.sampled_loss(hidden, targets, samples.to(hidden.device))
+
+
+def mean_or_zero(surprisal: torch.Tensor) -> torch.Tensor:
+    """The mean; of nothing, a zero that has a graph all the same."""
+    return surprisal.mean() if surprisal.numel() else surprisal.sum()
 
 
 def mean_loss(losses: list[torch.Tensor | None]) -> torch.Tensor | None:

@@ -632,6 +632,34 @@ def test_language_models_of_single_words_train(make_model, make_batch):
     assert loss == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"num_negative_samples": 0}, {}, {"adaptive_softmax_cutoffs": [5]}],
+    ids=["exact", "sampled", "adaptive"],
+)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_batch_with_nothing_to_predict_trains(make_model, make_batch, sentences, options, sparse):
+    model = make_model(ElmoForPreTraining, **options).train()
+    model.softmax.sparse = sparse
+    batch = make_batch(sentences)
+    nothing = {key: value[:, :0] for key, value in batch.items()}
+    index = torch.zeros(2, 3, dtype=torch.int64)
+    windows = {"forward_index": index, "backward_index": index}
+    windows |= {f"{direction}_labels": index - 100 for direction in ("forward", "backward")}
+    windows |= {key: batch[key][0, :1] for key in ("character_ids", "input_ids")}
+    for inputs in (batch | {"labels": torch.full_like(batch["input_ids"], -100)}, nothing, windows):
+        model.zero_grad()
+        outputs = model(**inputs)
+        outputs.loss.backward()
+        assert outputs.loss == outputs.forward_loss == outputs.backward_loss == 0
+        gradients = [
+            p.grad.coalesce().values() if p.grad.is_sparse else p.grad
+            for p in model.parameters()
+            if p.grad is not None
+        ]
+        assert gradients and not any(gradient.any() for gradient in gradients)
+
+
 # Bad input
 
 
