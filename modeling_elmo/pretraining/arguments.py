@@ -129,7 +129,7 @@ class TrainingArguments:
     max_eval_words: int | None = option(None, "held-out words at most; null: all")
     save_steps: int | None = option(None, "steps between checkpoints; by default eval_steps")
     keep_checkpoints: int = option(2, "newest checkpoints to keep, beside the best")
-    report_to: list[str] = option([], "trackers of Accelerate: tensorboard, wandb, ...")
+    report_to: list[str] = option([], "trackers of Accelerate that are installed: tensorboard, wandb, ...")
     show_neighbours: bool = option(True, "at the end, show words' neighbours in held-out contexts")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
@@ -50,6 +51,7 @@ class TextFacts:
 def pretrain(arguments: PretrainingArguments) -> Path:
     """Runs or resumes a pretraining; returns the folder with the model."""
     options = arguments.training
+    check_trackers(options.report_to)
     output_dir = Path(options.output_dir)
     logging.disable_progress_bar()  # of files that are written in an instant
     accelerator = Accelerator(
@@ -60,6 +62,10 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         # One process counts the words of the corpus while the others wait.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
     )
+    if options.mixed_precision == "fp16" and accelerator.scaler is None:
+        raise ValueError(
+            f"mixed_precision is fp16, for which there is no loss scaling on {accelerator.device}: choose bf16 or no"
+        )
     if options.batch_size % accelerator.num_processes:
         raise ValueError(
             f"batch_size {options.batch_size} cannot be divided among {accelerator.num_processes} processes"
@@ -73,9 +79,6 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     corpus, held_out = first_on_main(accelerator, lambda: open_texts(arguments.data))
     tokenizer, facts = first_on_main(accelerator, lambda: prepare_vocabulary(arguments, corpus, held_out, accelerator))
     max_steps = number_of_steps(arguments, facts)
-    if options.report_to:
-        simple = {k: v if isinstance(v, int | float | str) else str(v) for k, v in arguments.as_dict().items()}
-        accelerator.init_trackers("pretraining", config=simple)
 
     torch.manual_seed(options.seed)
     model = load_initial_model(arguments.model, tokenizer) if arguments.model.init_from else None
@@ -94,6 +97,11 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         model, tokenizer, corpus, held_out, arguments, accelerator, max_steps, unigram=facts.unigram
     )
     trainer.resume()
+    if options.report_to:
+        simple = {k: v if isinstance(v, int | float | str) else str(v) for k, v in arguments.as_dict().items()}
+        # What a killed process has logged after its last checkpoint is logged again.
+        purge = {"purge_step": trainer.state.step + 1 if trainer.state.step else 0}
+        accelerator.init_trackers("pretraining", config=simple, init_kwargs={"tensorboard": purge})
     if accelerator.is_main_process:
         replace_file(output_dir / ARGUMENTS_FILE, json.dumps(arguments.as_dict(), indent=1))
     finished = trainer.train()
@@ -101,6 +109,15 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         leave_behind(trainer, held_out, facts)
     accelerator.end_training()
     return output_dir
+
+
+def check_trackers(names: list[str]):
+    """Accelerate leaves out a tracker that is not installed, and says nothing."""
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            raise ValueError(f"report_to has {name!r}; choose of {', '.join(LOGGER_TYPE_TO_CLASS)}")
+        if name not in map(str, get_available_trackers()):
+            raise ValueError(f"report_to has {name!r}, which is not installed: install it, or leave it out")
 
 
 def open_texts(data: DataArguments) -> tuple[Corpus, Corpus]:

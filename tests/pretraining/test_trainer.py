@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import is_aim_available
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
 
+from modeling_elmo.pretraining import run
 from modeling_elmo.pretraining.arguments import parse_arguments
-from modeling_elmo.pretraining.checkpoints import saved_checkpoints
-from modeling_elmo.pretraining.run import pretrain
+from modeling_elmo.pretraining.checkpoints import load_tensors, saved_checkpoints
 
 TINY = {
     "character_embedding_size": 4,
@@ -65,7 +68,7 @@ def write_recipe(folder: Path, corpus: Path, name: str, **options) -> Path:
 
 def train(folder: Path, corpus: Path, name: str, **options) -> Path:
     AcceleratorState._reset_state(reset_partial_state=True)  # as in a new process
-    return pretrain(parse_arguments([str(write_recipe(folder, corpus, name, **options))]))
+    return run.pretrain(parse_arguments([str(write_recipe(folder, corpus, name, **options))]))
 
 
 def newest(output_dir: Path) -> Path:
@@ -283,6 +286,76 @@ def test_another_number_of_processes_goes_on(tmp_path, corpus):
     assert losses_of(changing) == pytest.approx(losses_of(one), rel=1e-5)
     assert_same_weights(one, changing, rtol=1e-3, atol=1e-5)
     assert state_of(changing)["words"] == state_of(one)["words"]
+
+
+def test_tensorboard_reads_every_step_once(tmp_path, corpus):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    options = {"report_to": ["tensorboard"], "schedule": "constant"}
+    train(tmp_path, corpus, "run", **options, max_steps=6)
+    shutil.rmtree(newest(tmp_path / "run"))  # as if killed after step 6 was logged and before it was saved
+    output = train(tmp_path, corpus, "run", **options)
+    events = reader.EventAccumulator(str(output / "pretraining")).Reload()
+    losses = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert losses == [(each["step"], pytest.approx(each["loss"])) for each in state_of(output)["losses"]]
+    assert [step for step, _ in losses] == list(range(1, 13))
+    for direction in ("forward", "backward"):
+        logged = events.Scalars(f"held_out/{direction}_perplexity")
+        assert [event.step for event in logged] == [0, 6, 12]
+        assert logged[-1].value == pytest.approx(state_of(output)["evaluations"][-1][direction])
+    assert {"train/learning_rate", "train/words_per_second", "train/utilisation"} < set(events.Tags()["scalars"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("tensorbord", "'tensorbord'; choose of .*tensorboard"), ("aim", "'aim', which is not inst")]
+)
+def test_missing_trackers_are_refused_at_once(tmp_path, corpus, name, message):
+    if name == "aim" and is_aim_available():
+        pytest.skip("aim is installed")
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, corpus, "run", report_to=[name])
+    assert not (tmp_path / "run").exists()
+
+
+def test_fp16_is_refused_where_losses_cannot_be_scaled(tmp_path, corpus):
+    with pytest.raises(ValueError, match="mixed_precision is fp16, for which there is no loss scaling on cpu"):
+        train(tmp_path, corpus, "run", mixed_precision="fp16")
+    assert not (tmp_path / "run").exists()
+
+
+def scale_losses(monkeypatch, scale: float):
+    """Loss scaling as for fp16 on a GPU, here in fp32."""
+
+    def scaling_accelerator(**arguments):
+        accelerator = Accelerator(**arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=4)
+        return accelerator
+
+    monkeypatch.setattr(run, "Accelerator", scaling_accelerator)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adagrad"])
+def test_loss_scaling_changes_nothing(tmp_path, corpus, optimizer, monkeypatch):
+    options = {"optimizer": optimizer, "schedule": "constant"}
+    plain = train(tmp_path, corpus, "plain", **options)
+    scale_losses(monkeypatch, 2.0**10)
+    scaled = train(tmp_path, corpus, "scaled", **options)
+    assert losses_of(scaled) == pytest.approx(losses_of(plain), rel=1e-5)
+    train(tmp_path, corpus, "resumed", **options, max_steps=5)
+    resumed = train(tmp_path, corpus, "resumed", **options)
+    assert_same_weights(scaled, resumed)
+    assert load_tensors(newest(resumed) / "optimizer.pt")["scaler"]["scale"] == 2.0**13
+
+
+def test_steps_whose_gradients_overflow_are_skipped(tmp_path, corpus, monkeypatch):
+    options = {"max_steps": 1, "warmup_steps": 0, "schedule": "constant", "loss_times_window": True}
+    plain = train(tmp_path, corpus, "plain", **options)
+    scale_losses(monkeypatch, 2.0**127)
+    skipped = train(tmp_path, corpus, "skipped", **options)
+    assert losses_of(skipped) == losses_of(plain)
+    assert load_tensors(newest(skipped) / "optimizer.pt")["scaler"]["scale"] == 2.0**126
+    before, after = (state_of(skipped)["evaluations"][index] for index in (0, -1))
+    assert after["forward"] == before["forward"]
+    assert state_of(plain)["evaluations"][-1]["forward"] != before["forward"]
 
 
 def test_going_on_from_a_checkpoint(tmp_path, corpus):
