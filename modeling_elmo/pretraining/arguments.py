@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 
 from ..configuration_elmo import ElmoConfig
@@ -168,11 +169,18 @@ class PretrainingArguments:
         return asdict(self.data) | asdict(self.model) | asdict(self.training)
 
     def config(self, vocab_size: int) -> ElmoConfig:
-        """The configuration of a new model."""
+        """The configuration of a new model.
+
+        Raises:
+            ValueError: the options contradict each other, or the vocabulary.
+        """
         known = {f.name for f in fields(ModelArguments)} - {"init_from", "rebuild_vocabulary", "uniform_init"}
         options = {name: getattr(self.model, name) for name in known}
         options["filters"] = [_filter(entry) for entry in self.model.filters]
-        return ElmoConfig(vocab_size=vocab_size, **options)
+        try:
+            return ElmoConfig(vocab_size=vocab_size, **options)
+        except StrictDataclassError as error:
+            raise ValueError(str(error.__cause__ or error)) from error
 
 
 def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:

@@ -32,6 +32,7 @@ from .warm_start import load_initial_model
 
 ARGUMENTS_FILE, VOCABULARY_FILE, FACTS_FILE = "pretraining.json", "vocab.txt", "text.json"
 NEIGHBOUR_SENTENCES = 2000
+LARGEST_VOCABULARY = 2**31
 EMBEDDED_EPOCHS = 0.7  # some three minutes on two cores, the making of the text included
 
 
@@ -51,7 +52,9 @@ class TextFacts:
 def pretrain(arguments: PretrainingArguments) -> Path:
     """Runs or resumes a pretraining; returns the folder with the model."""
     options = arguments.training
+    # What can be wrong whatever the text is wrong now, not after its words are counted.
     check_trackers(options.report_to)
+    arguments.config(LARGEST_VOCABULARY)
     output_dir = Path(options.output_dir)
     logging.disable_progress_bar()  # of files that are written in an instant
     accelerator = Accelerator(

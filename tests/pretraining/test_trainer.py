@@ -383,6 +383,14 @@ def test_recipes_are_checked(tmp_path, corpus):
         train(tmp_path, corpus, "run", optimizer="lion")
     with pytest.raises(ValueError, match="state_reset is 2"):
         train(tmp_path, corpus, "run", state_reset=2)
+    for options, message in (
+        ({"adaptive_softmax_cutoffs": [30, 20]}, "adaptive_softmax_cutoffs is .30, 20."),
+        ({"filters": ["60:4"]}, "filters"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(tmp_path, corpus, "run", **options)
+        assert not (tmp_path / "run").exists(), "nothing was counted"
     recipe = write_recipe(tmp_path, corpus, "run")
     arguments = parse_arguments([str(recipe), "--cell_size", "24", "--filters", "1:2", "3:4"])
     assert arguments.model.cell_size == 24 and arguments.model.projection_size == 8
