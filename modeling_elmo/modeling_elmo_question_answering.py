@@ -129,7 +129,9 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
     def _attend_to_itself(self, merged, mask) -> torch.Tensor:
         text = self.self_encoder(self.word_dropout(merged), mask)
         others = mask[:, None] & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-        attended = self.self_attention(text, text, others).softmax(-1) @ text
+        # A word alone has no others, and attends to nothing: not to the padding of its batch.
+        shares = self.self_attention(text, text, others).softmax(-1) * others
+        attended = shares @ text
         return torch.relu(self.self_merge(torch.cat([text, attended, text * attended], dim=-1)))
 
     @staticmethod

@@ -29,7 +29,9 @@ class ElmoHighwayLSTM(nn.Module):
             vectors = self.dropout(vectors)
             output = layer(vectors, mask)
             share = torch.sigmoid(gate(torch.cat([vectors, output], dim=-1)))
-            vectors = torch.lerp(carry(vectors), output, share)
+            # Not by torch.lerp, which takes no two types, as autocast gives them.
+            carried = carry(vectors)
+            vectors = carried + share * (output - carried)
         return vectors
 
 

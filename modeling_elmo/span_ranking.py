@@ -157,7 +157,8 @@ class ElmoSpanRefinement(nn.Module):
         """Vectors `(n, span_size)`, candidates `(n, k)`, scores `(n, 1 + k)`, "none" first -> `(n, span_size)`."""
         shares = scores.softmax(-1).to(spans.dtype)
         expected = shares[:, :1] * spans + torch.einsum("nk,nkd->nd", shares[:, 1:], spans[antecedents])
-        return torch.lerp(expected, spans, torch.sigmoid(self.gate(torch.cat([spans, expected], dim=-1))))
+        # Not by torch.lerp, which takes no two types, as autocast gives them.
+        return expected + torch.sigmoid(self.gate(torch.cat([spans, expected], dim=-1))) * (spans - expected)
 
 
 def prune_spans(spans: torch.Tensor, scores: torch.Tensor, count: int) -> torch.Tensor:

@@ -67,14 +67,16 @@ def document_example(
     return example
 
 
-def cut_document(example: dict[str, np.ndarray], max_sentences: int) -> dict[str, np.ndarray]:
-    """Some neighbouring sentences of a document, chosen at random (by torch, whose state Trainer saves),
-    and the mentions that they hold; the document itself if it has no more."""
+def cut_document(
+    example: dict[str, np.ndarray], generator: np.random.Generator, max_sentences: int
+) -> dict[str, np.ndarray]:
+    """Some neighbouring sentences of a document, chosen at random, and the mentions that they hold; the document
+    itself if it has no more."""
     sentences = example["token_type_ids"]
     count = int(sentences[-1]) + 1
     if count <= max_sentences:
         return example
-    first = int(torch.randint(count - max_sentences + 1, ()))
+    first = int(generator.integers(count - max_sentences + 1))
     tokens = (sentences >= first) & (sentences < first + max_sentences)
     # Of each sentence two tokens are boundary marks.
     start = int((sentences < first).sum()) - 2 * first

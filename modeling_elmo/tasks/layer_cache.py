@@ -119,6 +119,11 @@ class CachedLayersDataset(Dataset):
     def __init__(self, examples: Sequence[dict[str, Any]], cache: LayerCache):
         self.examples, self.cache = examples, cache
 
+    def set_epoch(self, epoch: int):
+        """Tells the examples, where they are others in each epoch."""
+        if hasattr(self.examples, "set_epoch"):
+            self.examples.set_epoch(epoch)
+
     def __len__(self) -> int:
         return len(self.examples)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer, EvalPrediction, HfArgumentParser, Trainer, TrainingArguments, set_seed
@@ -229,17 +230,28 @@ def checkpoint_name(training: TrainingArguments) -> str:
     return training.hub_model_id or Path(training.output_dir).name
 
 
-class ChangedExamples(Dataset):
-    """Examples that `change` makes anew out of others each time that they are read."""
+Change = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
 
-    def __init__(self, examples: Sequence[dict[str, Any]], change: Callable[[dict[str, Any]], dict[str, Any]]):
-        self.examples, self.change = examples, change
+
+class ChangedExamples(Dataset):
+    """Examples that `change` makes anew out of others for each epoch.
+
+    What is drawn follows from seed, epoch and index alone, so that training goes on from a checkpoint as if it had
+    not stopped, whatever a data loader reads ahead.
+    """
+
+    def __init__(self, examples: Sequence[dict[str, Any]], change: Change, seed: int):
+        self.examples, self.change, self.seed, self.epoch = examples, change, seed, 0
+
+    def set_epoch(self, epoch: int):
+        """Trainer's data loader calls it."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.change(self.examples[index])
+        return self.change(self.examples[index], np.random.default_rng((self.seed, self.epoch, index)))
 
 
 def finetune(
@@ -252,7 +264,7 @@ def finetune(
     training: FinetuningArguments,
     card: dict[str, Any],
     collator: Callable[[Sequence[dict[str, Any]]], dict[str, torch.Tensor]] | None = None,
-    change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    change: Change | None = None,
 ) -> tuple[TaskTrainer, dict[str, Any]]:
     """Trains, and predicts all splits but `train` with the best checkpoint.
 
@@ -265,14 +277,14 @@ def finetune(
         data, arguments, training: options.
         card: what [`write_model_card`] is told.
         collator: makes batches of examples, by default [`PaddingCollator`].
-        change: makes a training example anew each time that it is read, a random part of it for instance.
+        change: makes a training example anew for each epoch, a random part of it for instance.
 
     Returns:
         the trainer, and Trainer's prediction output for each split.
     """
     sets: dict[str, Any] = dict(examples)
     if change is not None:
-        sets["train"] = ChangedExamples(examples["train"], change)
+        sets["train"] = ChangedExamples(examples["train"], change, training.seed)
     if data.cache_layers:
         if not model.config.freeze_bilm:
             raise ValueError("--cache_layers needs a frozen biLM: leave --unfreeze and --without_elmo out")
