@@ -51,22 +51,25 @@ def sum_gradients(parameters: Iterable[nn.Parameter], device: torch.device):
     """Sums gradients over the processes, in place.
 
     Dense ones go as one buffer. Of sparse ones every process gets all rows: NCCL cannot reduce sparse tensors, and the
-    rows that one step touches are few.
+    rows that one step touches are few. A parameter without a gradient, as of a cluster of the adaptive softmax that no
+    target is in, gets zeros: in another process it may have one.
     """
     parameters = list(parameters)
     for parameter in parameters:
-        if parameter.grad is not None and parameter.grad.is_sparse:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        if parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return
-    dense = [p.grad for p in parameters if p.grad is not None and not p.grad.is_sparse]
+    dense = [p.grad for p in parameters if not p.grad.is_sparse]
     if dense:
         flat = torch.cat([gradient.flatten() for gradient in dense])
         dist.all_reduce(flat)
         for gradient, part in zip(dense, flat.split([g.numel() for g in dense]), strict=True):
             gradient.copy_(part.view_as(gradient))
     for parameter in parameters:
-        if parameter.grad is not None and parameter.grad.is_sparse:
+        if parameter.grad.is_sparse:
             parameter.grad = _gather_rows(parameter.grad, device)
 
 

@@ -141,7 +141,7 @@ class PretrainingTrainer:
         self.eval_steps = options.eval_steps or max(1, math.ceil(max_steps / 10))
         self.save_steps = options.save_steps or self.eval_steps
         if options.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         if options.torch_compile:
             model.elmo.lstm.compile()
 
