@@ -3,7 +3,8 @@
 Same arithmetic, but activations are written over the gates they come from, nothing is recorded step by step for
 autograd, and the backward pass through time is written out: the weights' gradients are one product over all steps.
 All tensors may have a leading dimension for the directions; then their steps run together, which suits a GPU. A CPU
-runs one direction after the other.
+runs one direction after the other. On a GPU the kernels of `triton_kernels.py` take the place of the operations
+between two matrix products where they can run.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,10 +16,15 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from .matrix_products import Product, matrix_product, prepare
+from .triton_kernels import can_run as can_fuse
+from .triton_kernels import run_steps as run_fused_steps
+from .triton_kernels import run_steps_backward as run_fused_steps_backward
 
 # Gate values computed ahead of the recurrence at once (8 MB in fp32): bounds the memory that long texts take, and
 # keeps it in the cache.
 GATES_PER_SEGMENT = 2**21
+# The same on a GPU (512 MB in fp32), whose cache holds no segment that would keep it busy.
+GATES_PER_SEGMENT_ON_GPU = 2**27
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
 GATES_TO_KEEP = 2**28
 # Fewer gate values than this in a layer and direction, or in one of its steps, are not worth a thread.
@@ -80,14 +86,19 @@ class PreparedWeights:
 
     def get(self, parameters: Iterable[torch.Tensor], weights: Weights) -> LaneProducts:
         """Products with `weights`, which are made of `parameters`."""
+        if weights.input.device.type != "cpu":  # nothing to prepare there, and fingerprints would wait for the device
+            return self._make(weights)
         key = (weights.input.dtype, *(fingerprint(parameter) for parameter in parameters))
         if key != self._key:
-            self._products = [
-                (self._make_product(w_input, bias), self._make_product(recurrent), self._make_product(projection))
-                for w_input, recurrent, bias, projection in split_lanes(*weights)
-            ]
+            self._products = self._make(weights)
             self._key = key
         return self._products
+
+    def _make(self, weights: Weights) -> LaneProducts:
+        return [
+            (self._make_product(w_input, bias), self._make_product(recurrent), self._make_product(projection))
+            for w_input, recurrent, bias, projection in split_lanes(*weights)
+        ]
 
 
 def fingerprint(weight: torch.Tensor) -> tuple:
@@ -128,11 +139,13 @@ def run_lanes(run: Callable, lanes: list[tuple], num_gates: int, num_steps: int)
         torch.set_num_threads(num_threads)
 
 
-def split_steps(batch_sizes: list[int], gates_per_token: int) -> list[Segment]:
+def split_steps(batch_sizes: list[int], cell: torch.Tensor) -> list[Segment]:
     """Cuts a packing's steps into segments of at most `GATES_PER_SEGMENT` gate values (but at least a step)."""
+    gates_per_token = 4 * cell.shape[-1]
+    most = GATES_PER_SEGMENT if cell.device.type == "cpu" else GATES_PER_SEGMENT_ON_GPU
     segments, sizes, start, end = [], [], 0, 0
     for size in batch_sizes:
-        if sizes and (end + size - start) * gates_per_token > GATES_PER_SEGMENT:
+        if sizes and (end + size - start) * gates_per_token > most:
             segments.append(Segment(sizes, start, end))
             sizes, start = [], end
         sizes.append(size)
@@ -185,13 +198,16 @@ def run_steps(
     """The recurrence.
 
     Args:
-        gates (`(..., n, 4 * cells)`): the inputs' share of the gates; the activated gates on return.
+        gates (`(..., n, 4 * cells)`): the inputs' share of the gates; on return, where there are `activations`, the
+            activated gates.
         sizes (`list[int]`): sentences at each step, never increasing; `n` in all.
         state: hidden `(..., batch, P)` and cell `(..., batch, cells)`; advanced in place.
         recurrent, project: products with the recurrent weights and the projection.
         outputs (`(..., n, P)`): filled.
         activations: `cells` and `squashed` are filled where given.
     """
+    if can_fuse(gates):
+        return run_fused_steps(gates, sizes, state, recurrent, project, clips, outputs, activations)
     hidden, cell = state
     width = cell.shape[-1]
     squashed = None if activations else torch.empty_like(cell, dtype=gates.dtype)
@@ -230,7 +246,7 @@ def run_inference(
     """Outputs `(directions, tokens, P)` and the state after them, without anything for a backward pass."""
     hidden, cell = (part.clone(memory_format=torch.contiguous_format) for part in state)
     outputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-    segments = split_steps(batch_sizes, 4 * cell.shape[-1])
+    segments = split_steps(batch_sizes, cell)
 
     def run(inputs, outputs, hidden, cell, products):
         multiply, recurrent, project = products
@@ -265,7 +281,7 @@ class ProjectedLSTM(torch.autograd.Function):
     def forward(ctx, inputs, hidden, cell, *arguments):
         *weights, batch_sizes, clips = arguments
         num_gates = inputs.shape[-2] * 4 * cell.shape[-1]
-        segments, keep = split_steps(batch_sizes, 4 * cell.shape[-1]), num_gates <= GATES_TO_KEEP
+        segments, keep = split_steps(batch_sizes, cell), num_gates <= GATES_TO_KEEP
         last_hidden, last_cell = (part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
         outputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
 
@@ -349,6 +365,23 @@ def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, gra
 
     Returns the gradient of the gates' sums `(..., n, 4 * cells)` and of the weights.
     """
+    run_backward = run_fused_steps_backward if can_fuse(activations.gates) else run_steps_backward
+    grad_gates, grad_projected = run_backward(
+        outputs, grad_outputs, sizes, state, activations, grad_state, products, clips
+    )
+    output_gate = activations.gates.chunk(4, -1)[3]
+    grad_weights = Weights(
+        matrix_product(inputs.mT, grad_gates),
+        matrix_product(shifted(outputs, state[0], sizes).mT, grad_gates),
+        grad_gates.sum(-2),
+        None if grad_projected is None else matrix_product(grad_projected.mT, output_gate * activations.squashed).mT,
+    )
+    return grad_gates, grad_weights
+
+
+def run_steps_backward(outputs, grad_outputs, sizes, state, activations, grad_state, products, clips):
+    """The recurrence backward: the gradients of the gates' sums and of the outputs before their clip (`None` where
+    nothing is projected)."""
     gates, cells, squashed = activations
     input_gate, candidate, forget_gate, output_gate = gates.chunk(4, -1)
     width = cells.shape[-1]
@@ -384,10 +417,4 @@ def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, gra
         memory.mul_(rows(forget_gate, start, end))
         rows(grad_hidden, 0, size).copy_(multiply_recurrent(here))
         end = start
-    grad_weights = Weights(
-        matrix_product(inputs.mT, grad_gates),
-        matrix_product(shifted(outputs, state[0], sizes).mT, grad_gates),
-        grad_gates.sum(-2),
-        None if grad_projected is None else matrix_product(grad_projected.mT, output_gate * squashed).mT,
-    )
-    return grad_gates, grad_weights
+    return grad_gates, grad_projected
