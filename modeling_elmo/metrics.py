@@ -4,7 +4,8 @@ Coreference: MUC (Vilain et al., 1995), B-cubed (Bagga and Baldwin, 1998), CEAF-
 as in the CoNLL-2012 shared task; and the F1 of mentions. A chain is a list of mentions, a mention anything hashable.
 Sums are over all documents before any ratio is taken.
 
-Question answering: exact match and F1 of words, as SQuAD counts them (Rajpurkar et al., 2016, section 6.1).
+Question answering: exact match and F1 of words, as SQuAD counts them (Rajpurkar et al., 2016, section 6.1), and the
+best threshold for giving no answer (Rajpurkar et al., 2018).
 """
 
 import re
@@ -137,4 +138,27 @@ def _overlap_f1(predicted: list[str], gold: list[str]) -> float:
     return 2 * common / (len(predicted) + len(gold))
 
 
-__all__ = ["CoreferenceScorer", "Score", "answer_f1", "exact_match", "normalize_answer"]
+def best_null_threshold(
+    answered: Sequence[float], unanswered: Sequence[float], odds: Sequence[float]
+) -> tuple[float, float]:
+    """The best mean score that answering only some questions reaches, and the threshold that does it: those are
+    answered whose odds are not above it.
+
+    As SQuAD 2.0's scorer searches it; but questions of equal odds stay together, and where nothing should be answered
+    the threshold is below all odds.
+
+    Args:
+        answered, unanswered: the score of each question with its best answer, and with none.
+        odds: of each question, by how much "no answer" scores above the best answer.
+    """
+    order = np.argsort(odds, kind="stable")
+    rising = np.asarray(odds, np.float64)[order]
+    gains = np.subtract(answered, unanswered, dtype=np.float64)[order]
+    totals = np.sum(unanswered) + np.concatenate([[0.0], np.cumsum(gains)])  # the first none, one, two ... answered
+    totals[1:-1][rising[1:] == rising[:-1]] = -np.inf
+    best = int(totals.argmax())
+    threshold = rising[best - 1] if best else rising[0] - 1.0
+    return float(totals[best] / len(rising)), float(threshold)
+
+
+__all__ = ["CoreferenceScorer", "Score", "answer_f1", "best_null_threshold", "exact_match", "normalize_answer"]

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from modeling_elmo.metrics import CoreferenceScorer
+from modeling_elmo.metrics import CoreferenceScorer, best_null_threshold
 
 
 def score(gold, predicted):
@@ -65,3 +65,12 @@ def test_nothing_is_not_an_error():
 def test_mention_in_two_chains_is_refused():
     with pytest.raises(ValueError, match="twice in the predicted chains"):
         score(["ab"], ["ab", "bc"])
+
+
+def test_best_null_threshold():
+    # By rising odds: right, wrong where nothing would be right, right, wrong: 1 + (1, 0, 1, 0) of 4 questions.
+    assert best_null_threshold([1, 1, 0, 0], [0, 0, 1, 0], [2.0, -3.0, 0.5, 5.0]) == (0.5, -3.0)
+    assert best_null_threshold([1, 1, 0, 0], [0, 0, 0, 0], [2.0, -3.0, 0.5, 5.0]) == (0.5, 2.0)
+    # Nothing should be answered; and what has equal odds is answered together.
+    assert best_null_threshold([0, 0], [1, 1], [1.0, -2.0]) == (1.0, -3.0)
+    assert best_null_threshold([1, 0, 0], [0, 1, 1], [1.0, 1.0, 1.0]) == (pytest.approx(2 / 3), 0.0)

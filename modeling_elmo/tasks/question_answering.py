@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForQuestionAnswering, BatchEncoding, EvalPrediction
 
-from modeling_elmo.metrics import answer_f1, exact_match
+from modeling_elmo.metrics import answer_f1, best_null_threshold, exact_match
 from tokenization_elmo import ElmoTokenizer
 
 from .examples import PaddingCollator
@@ -38,7 +38,7 @@ from modeling_elmo.tasks.question_answering import answer
 tokenizer = AutoTokenizer.from_pretrained("{name}")
 model = AutoModelForQuestionAnswering.from_pretrained("{name}")
 context = "The Normans came to England in 1066. They spoke French."
-answer(model, tokenizer, "When did the Normans come?", context{threshold})  # text, start, end (characters), score"""
+answer(model, tokenizer, "When did the Normans come?", context)  # text, start, end (characters), score"""
 
 
 @dataclass
@@ -46,9 +46,12 @@ class QuestionArguments(DataArguments):
     version_2: bool = field(
         default=False, metadata={"help": "SQuAD 2.0: some questions have no answer in their text, and get none."}
     )
-    null_threshold: float = field(
-        default=0.0,
-        metadata={"help": "With --version_2: no answer where its score is above the best answer's by more than this."},
+    null_threshold: float | None = field(
+        default=None,
+        metadata={
+            "help": "With --version_2: no answer where its score is above the best answer's by more than this. By "
+            "default what gives the best F1 on the validation data, as SQuAD's scorer searches it."
+        },
     )
     max_length: int = field(default=384, metadata={"help": "Words of a window, question and boundary marks included."})
     stride: int = field(default=128, metadata={"help": "Words by which the windows of a long text overlap."})
@@ -68,7 +71,7 @@ def main(description: str | None = None) -> dict[str, dict[str, float]]:
 def run(data: QuestionArguments, model_arguments: ModelArguments, training: FinetuningArguments):
     """Trains, evaluates and writes model, card, metrics, and `predictions_<split>.json`, the answer to each question
     by its id as SQuAD's scorer reads it; of 2.0 also `null_odds_<split>.json`, by how much "no answer" scores above
-    the best answer."""
+    the best answer, and in the model's configuration the `null_threshold`."""
     set_seed(training.seed)
     splits = load_splits(
         data,
@@ -85,23 +88,30 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         for name, questions in splits.items()
     }
 
+    model.config.null_threshold = data.null_threshold
+
     def answers(name: str, logits: tuple[np.ndarray, np.ndarray]) -> dict[str, dict[str, Any]]:
-        threshold = data.null_threshold if data.version_2 else None
-        return windows[name].answers(*logits, data.max_answer_length, threshold)
+        return windows[name].answers(*logits, data.max_answer_length)
 
     def metrics_of(name: str):
         def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-            return score(splits[name], answers(name, prediction.predictions), data.version_2)
+            found = answers(name, prediction.predictions)
+            if not data.version_2:
+                return score(splits[name], found)
+            best = search_thresholds(splits[name], found)
+            # Trainer evaluates on the validation data before it saves, and before anything else is predicted.
+            if name == "validation" and data.null_threshold is None:
+                model.config.null_threshold = best["best_f1_threshold"]
+            return score(splits[name], found, model.config.null_threshold) | best
 
         return compute_metrics
 
     training.prefer("f1")
-    threshold = ", null_threshold=0.0" if data.version_2 else ""
     card = {
         "summary": "ELMo with BiDAF and self-attention, which finds the answer to a question in a text.",
         "origin": describe_training(data, model_arguments, training, len(splits["train"])),
         "word_splitting": tokenizer.word_splitting,
-        "usage": USAGE.format(name=checkpoint_name(training), threshold=threshold),
+        "usage": USAGE.format(name=checkpoint_name(training)),
     }
     examples = {name: kept.examples for name, kept in windows.items()}
     compute_metrics = {name: metrics_of(name) for name in splits}
@@ -109,12 +119,13 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
     metrics = {}
     for name, output in predictions.items():
         found = answers(name, output.predictions)
-        metrics[name] = score(splits[name], found, data.version_2)
-        write_json(training.output_dir, f"predictions_{name}.json", {key: each["text"] for key, each in found.items()})
+        metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
+        threshold = model.config.null_threshold
+        texts = {key: answered_text(each, threshold) for key, each in found.items()}
+        write_json(training.output_dir, f"predictions_{name}.json", texts)
         if data.version_2:
-            odds = {key: each["null_score"] - each["score"] for key, each in found.items()}
-            write_json(training.output_dir, f"null_odds_{name}.json", odds)
-    write_summary(training.output_dir, metrics=metrics)
+            write_json(training.output_dir, f"null_odds_{name}.json", {key: odds(each) for key, each in found.items()})
+    write_summary(training.output_dir, metrics=metrics, null_threshold=model.config.null_threshold)
     return metrics
 
 
@@ -215,15 +226,40 @@ class QuestionWindows:
         return found
 
 
-def score(questions: Sequence[Question], found: dict[str, dict[str, Any]], version_2: bool) -> dict[str, float]:
-    """Exact match and F1 of words, in [0, 1], as SQuAD's scorer counts them; with `version_2` also the F1 of the
-    questions that have an answer, and the share of the others that were given none."""
-    rows = [(question, found[question.key]["text"], question.answers) for question in questions]
+def odds(answer: dict[str, Any]) -> float:
+    """By how much "no answer" scores above the best answer."""
+    return answer["null_score"] - answer["score"]
+
+
+def answered_text(answer: dict[str, Any], null_threshold: float | None) -> str:
+    """The best answer, or nothing where the odds are above the threshold."""
+    return answer["text"] if null_threshold is None or odds(answer) <= null_threshold else ""
+
+
+def search_thresholds(questions: Sequence[Question], found: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The best exact match and F1 that any threshold gives, and these thresholds; `found` are answers to all."""
+    best = {}
+    for name, measure in (("exact", exact_match), ("f1", answer_f1)):
+        answered = [measure(found[question.key]["text"], question.answers) for question in questions]
+        unanswered = [measure("", question.answers) for question in questions]
+        value, threshold = best_null_threshold(
+            answered, unanswered, [odds(found[question.key]) for question in questions]
+        )
+        best |= {f"best_{name}": value, f"best_{name}_threshold": threshold}
+    return best
+
+
+def score(
+    questions: Sequence[Question], found: dict[str, dict[str, Any]], null_threshold: float | None = None
+) -> dict[str, float]:
+    """Exact match and F1 of words, in [0, 1], as SQuAD's scorer counts them; with `null_threshold` (SQuAD 2.0) also
+    the F1 of the questions that have an answer, and the share of the others that were given none."""
+    rows = [(question, answered_text(found[question.key], null_threshold), question.answers) for question in questions]
     scores = {
         "exact_match": _mean([exact_match(text, answers) for _, text, answers in rows]),
         "f1": _mean([answer_f1(text, answers) for _, text, answers in rows]),
     }
-    if version_2:
+    if null_threshold is not None:
         answerable = [answer_f1(text, answers) for question, text, answers in rows if question.answers]
         scores["answerable_f1"] = _mean(answerable)
         scores["unanswerable_accuracy"] = _mean(
@@ -260,8 +296,9 @@ def answer(
 
     Args:
         model: an [`ElmoForQuestionAnswering`] in evaluation mode.
-        null_threshold: for models trained with `--version_2`: no answer where its score is above the best answer's by
-            more. `None`: always answer.
+        null_threshold: no answer where its score is above the best answer's by more. By default what the model's
+            configuration says: of models trained with `--version_2` the best one in training; of others none, they
+            always answer. `math.inf`: always answer.
         max_answer_length: words of the longest answer.
         max_length, stride: words of a window, and by which two windows overlap.
         batch_size: windows read at once.
@@ -277,6 +314,8 @@ def answer(
         if not text.strip():
             raise ValueError(f"the {name} has no words")
     windows = QuestionWindows(tokenizer, [Question("", question, context, (), ())], max_length, stride)
+    if null_threshold is None:
+        null_threshold = getattr(model.config, "null_threshold", None)
     collate = PaddingCollator(tokenizer)
     start_logits, end_logits = [], []
     for first in range(0, len(windows.examples), batch_size):

@@ -309,17 +309,16 @@ def finetune(
     if resume == "last":
         resume = get_last_checkpoint(training.output_dir)
     result = trainer.train(resume_from_checkpoint=resume)
-    trainer.save_model()
     trainer.save_state()
     trainer.save_metrics("train", result.metrics)
     predictions = {}
-    for name in examples:
-        if name == "train":
-            continue
+    # First the validation data, which may choose what the model predicts the others with and is saved with.
+    for name in sorted((name for name in examples if name != "train"), key=lambda name: name != "validation"):
         trainer.compute_metrics = compute_metrics[name]
         predictions[name] = trainer.predict(sets[name], metric_key_prefix=name)
         trainer.log_metrics(name, predictions[name].metrics)
         trainer.save_metrics(name, predictions[name].metrics)
+    trainer.save_model()
     card["evaluation"] = describe_results({name: output.metrics for name, output in predictions.items()})
     trainer.create_model_card()
     if training.push_to_hub:

@@ -77,5 +77,17 @@ def test_unanswerable_questions_and_the_baseline(tmp_path, files, finetune):
     assert metrics["validation"]["exact_match"] == pytest.approx(1 / 3)
     odds = json.loads((tmp_path / "out" / "null_odds_validation.json").read_text())
     assert set(odds) == {f"1-{number}" for number in range(12)}
+    # Without one the best for the validation data is searched, kept, and used for the test data and by `answer`.
+    metrics = finetune("question_answering", tmp_path / "best", *options, "--version_2")
+    found = metrics["validation"]
+    assert found["f1"] == found["best_f1"] >= max(1 / 3, found["answerable_f1"] * 2 / 3)
+    config = json.loads((tmp_path / "best" / "config.json").read_text())
+    assert config["null_threshold"] == found["best_f1_threshold"]
+    assert "best_f1" in (tmp_path / "best" / "README.md").read_text()
+    odds = json.loads((tmp_path / "best" / "null_odds_test.json").read_text())
+    for key, text in json.loads((tmp_path / "best" / "predictions_test.json").read_text()).items():
+        assert bool(text) == (odds[key] <= config["null_threshold"])
+    model = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "best")
+    assert model.config.null_threshold == config["null_threshold"]
     with pytest.raises(SystemExit, match="20 questions have no answer, '0-0' for one: give --version_2"):
         finetune("question_answering", tmp_path / "out", *options)

@@ -1,11 +1,20 @@
 """Windows, scores and answers of question answering."""
 
+import math
+
 import numpy as np
 import pytest
 
 from modeling_elmo import ElmoForQuestionAnswering, ElmoTokenizer
 from modeling_elmo.tasks import question_answering
-from modeling_elmo.tasks.question_answering import QuestionWindows, answer, checked, from_dataset, score
+from modeling_elmo.tasks.question_answering import (
+    QuestionWindows,
+    answer,
+    checked,
+    from_dataset,
+    score,
+    search_thresholds,
+)
 from modeling_elmo.tasks.squad import Question
 
 CONTEXT = "The Normans (Nourmands) lived in Normandy, France. " + "They sailed far. " * 10 + "Rollo led them in 911."
@@ -39,17 +48,32 @@ def test_gold_positions_give_back_the_answers(monkeypatch, questions_per_call):
     assert found["c"]["text"] == ""
     found = windows.answers(*logits)
     assert (found["a"]["text"], found["b"]["text"]) == ("Rollo", "Normandy, France")
-    scores = score(QUESTIONS, found, version_2=True)
+    scores = score(QUESTIONS, found, null_threshold=math.inf)
     assert scores["answerable_f1"] == 1 and scores["unanswerable_accuracy"] == 0
 
 
 def test_score_of_partly_right_answers():
-    found = {"a": {"text": "Rollo led"}, "b": {"text": "Normandy France!"}, "c": {"text": ""}}
-    scores = score(QUESTIONS, found, version_2=True)
+    texts = {"a": "Rollo led", "b": "Normandy France!", "c": ""}
+    found = {key: {"text": text, "score": 1.0, "null_score": 0.0} for key, text in texts.items()}
+    scores = score(QUESTIONS, found, null_threshold=0.0)
     assert scores == pytest.approx(
         {"exact_match": 2 / 3, "f1": (2 / 3 + 2) / 3, "answerable_f1": (2 / 3 + 1) / 2, "unanswerable_accuracy": 1.0}
     )
-    assert set(score(QUESTIONS[:2], found, version_2=False)) == {"exact_match", "f1"}
+    assert set(score(QUESTIONS[:2], found)) == {"exact_match", "f1"}
+
+
+def test_thresholds_are_those_of_the_best_exact_match_and_f1():
+    # Odds -2 (half right), -1 (right), 3 (has no answer).
+    found = {
+        "a": {"text": "Rollo led", "score": 2.0, "null_score": 0.0},
+        "b": {"text": "Normandy, France", "score": 1.0, "null_score": 0.0},
+        "c": {"text": "sailed", "score": 0.0, "null_score": 3.0},
+    }
+    best = {"best_exact": 2 / 3, "best_exact_threshold": -1.0, "best_f1_threshold": -1.0}
+    assert search_thresholds(QUESTIONS, found) == pytest.approx(best | {"best_f1": (2 / 3 + 2) / 3})
+    scores = score(QUESTIONS, found, null_threshold=-1.0)
+    assert scores["exact_match"] == pytest.approx(2 / 3) and scores["unanswerable_accuracy"] == 1
+    assert score(QUESTIONS, found, null_threshold=3.0)["unanswerable_accuracy"] == 0
 
 
 def test_questions_are_checked():
@@ -80,5 +104,8 @@ def test_answer_does_not_depend_on_the_batches(make_model):
     assert other["text"] == found["text"] and other["score"] == pytest.approx(found["score"], abs=1e-4)
     none = answer(model, tokenizer, "Who led them?", CONTEXT, null_threshold=-1e9, **options)
     assert none["text"] == ""
+    model.config.null_threshold = -1e9  # as the recipe leaves it
+    assert answer(model, tokenizer, "Who led them?", CONTEXT, **options)["text"] == ""
+    assert answer(model, tokenizer, "Who led them?", CONTEXT, null_threshold=math.inf, **options)["text"]
     with pytest.raises(ValueError, match="the context has no words"):
         answer(model, tokenizer, "Who led them?", " \n")
