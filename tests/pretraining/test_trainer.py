@@ -216,6 +216,61 @@ def test_killed_at_random_points(tmp_path, corpus):
     assert_same_weights(whole, tmp_path / "killed")
 
 
+TWO_KILLED = """
+import os, random, signal, socket, sys, time
+from pathlib import Path
+import torch
+from modeling_elmo.pretraining.arguments import parse_arguments
+from modeling_elmo.pretraining.checkpoints import saved_checkpoints
+from modeling_elmo.pretraining.run import pretrain
+
+torch.set_num_threads(1)
+whole, killed, output = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+random.seed(2)
+
+def start(recipe):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in "01":
+        child = os.fork()
+        if not child:
+            os.environ |= {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}
+            os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+            pretrain(parse_arguments([recipe]))
+            os._exit(0)
+        children.append(child)
+    return children
+
+for first in (5, 25):
+    children = start(killed)
+    last = first + random.randrange(15)
+    while not (saved := saved_checkpoints(output)) or int(saved[-1].name[5:]) < last:
+        if os.waitpid(children[0], os.WNOHANG)[0]:
+            sys.exit("it ended before it was killed")
+        time.sleep(0.002)
+    time.sleep(random.uniform(0, 0.1))
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+for recipe in (killed, whole):
+    assert not any([os.waitpid(child, 0)[1] for child in start(recipe)])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_killed_at_random_steps(tmp_path, corpus):
+    options = {"dropout": 0.1, "max_steps": 60, "eval_steps": 20, "save_steps": 2, "logging_steps": 20}
+    recipes = [write_recipe(tmp_path, corpus, name, **options) for name in ("whole", "killed")]
+    command = [sys.executable, "-c", TWO_KILLED, *map(str, recipes), str(tmp_path / "killed")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("going on from") == 2
+    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
+
+
 TERMINATED = """
 import os, signal, sys, threading, time
 import torch
@@ -253,7 +308,12 @@ def train_in_two_processes(recipe: Path, timeout: float = 500):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("softmax", [{}, {"num_negative_samples": 0}], ids=["sampled", "exact"])
+@pytest.mark.parametrize(
+    "softmax",
+    # Of the adaptive softmax's last words there is often none in the rows of a process.
+    [{}, {"num_negative_samples": 0}, {"adaptive_softmax_cutoffs": [30]}],
+    ids=["sampled", "exact", "adaptive"],
+)
 def test_two_processes_equal_one(tmp_path, corpus, softmax):
     one = train(tmp_path, corpus, "one", **softmax)
     recipe = write_recipe(tmp_path, corpus, "two", **softmax)
