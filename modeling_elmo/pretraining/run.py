@@ -148,6 +148,11 @@ def prepare_vocabulary(
     vocabulary_path, facts_path = output_dir / VOCABULARY_FILE, output_dir / FACTS_FILE
     keep = model.init_from is not None and not model.rebuild_vocabulary
     if not facts_path.exists():
+        if not any(True for shard in range(len(held_out.shards)) for _ in held_out.records(shard)):
+            raise ValueError(
+                "the held-out text is empty: give validation_files with text in them, or without them a larger "
+                f"held_out_share than {data.held_out_share}"
+            )
         splitter = ElmoTokenizer(word_splitting=data.word_splitting)
         counts = None
         if not (data.vocab_file or keep) or arguments.training.max_steps is None:

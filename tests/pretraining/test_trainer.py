@@ -434,6 +434,18 @@ def test_going_on_from_a_checkpoint(tmp_path, corpus):
     assert old.config.vocab_size > 25
 
 
+def test_text_that_is_empty_is_refused(tmp_path, corpus):
+    few, empty = tmp_path / "few.txt", tmp_path / "empty.txt"
+    few.write_text("one sentence\n" * 9)
+    empty.write_text("\n \n")
+    with pytest.raises(ValueError, match="held-out text is empty: .* a larger held_out_share than 0.1"):
+        train(tmp_path, few, "run")
+    with pytest.raises(ValueError, match="held-out text is empty: give validation_files with text"):
+        train(tmp_path, corpus, "run", validation_files=[str(empty)])
+    with pytest.raises(ValueError, match="no words|no text|empty"):
+        train(tmp_path, empty, "run", validation_files=[str(few)])
+
+
 def test_recipes_are_checked(tmp_path, corpus):
     with pytest.raises(ValueError, match="no option is called 'cell_sizes'"):
         train(tmp_path, corpus, "run", cell_sizes=3)
