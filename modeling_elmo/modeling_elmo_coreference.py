@@ -1,5 +1,6 @@
 """Coreference resolution: which expressions of a document refer to the same."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,9 @@ from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
 from .task_model import ElmoTaskModel
 
 Span = tuple[int, int]
+
+# What is read at once where no gradients are needed: memory is bounded, the result the same.
+SENTENCES_PER_SEGMENT, WORDS_PER_SEGMENT, MENTIONS_PER_SEGMENT = 32, 1024, 256
 
 
 @dataclass
@@ -41,7 +45,9 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
     """End-to-end coreference: spans are scored and pruned, then ranked as each other's antecedents, coarse to fine,
     and refined by their antecedents (Lee et al., 2018; the paper's section 4 puts ELMo into Lee et al., 2017).
 
-    A batch is one document; its rows are the sentences.
+    A batch is one document; its rows are the sentences. Outside of training a document is read by segments, and every
+    mention is still compared to those of all segments before: what comes out is what one pass would give, in memory
+    that hardly grows with the document.
     """
 
     def __init__(self, config: ElmoConfig):
@@ -85,10 +91,14 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
             labels (`(1, mentions, 3)`, *optional*): first word, last word and chain of each gold mention; -100: none.
             layers (`(sentences, sequence, num_layers + 1, directions * P)`, *optional*): instead of `character_ids`.
         """
-        representations, mask, _ = self.represent(character_ids, attention_mask, input_ids, layers=layers)
-        vectors = self.word_dropout(torch.cat(representations, dim=-1))
-        encoded = self.dropout(self.encoder(vectors, mask))[mask]
-        words = vectors[mask]
+        encoded, words, mask = self._encode(
+            {
+                "character_ids": character_ids,
+                "attention_mask": attention_mask,
+                "input_ids": input_ids,
+                "layers": layers,
+            }
+        )
         sentence_ids = mask.nonzero()[:, 0]
         if words.shape[0] == 0:
             return self._empty(words, labels)
@@ -125,9 +135,32 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
             mention_scores=nothing,
         )
 
+    def _segments(self, length: int, size: int) -> Iterator[slice]:
+        """Ranges of `size`; with gradients, which keep everything in memory anyway, and dropout one of all."""
+        size = max(length, 1) if self.training or torch.is_grad_enabled() else size
+        return (slice(start, min(start + size, length)) for start in range(0, max(length, 1), size))
+
+    def _encode(self, inputs: dict[str, torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The document's words in their sentences `(words, encoded_size)`, their representations `(words, word_size)`,
+        and the mask of words `(sentences, sequence)`."""
+        inputs = {name: values for name, values in inputs.items() if values is not None}
+        length = max((values.shape[0] for values in inputs.values()), default=0)
+        segments = []
+        for rows in self._segments(length, SENTENCES_PER_SEGMENT):
+            representations, mask, _ = self.represent(**{name: values[rows] for name, values in inputs.items()})
+            vectors = self.word_dropout(torch.cat(representations, dim=-1))
+            segments.append((self.dropout(self.encoder(vectors, mask))[mask], vectors[mask], mask))
+        return tuple(map(torch.cat, zip(*segments, strict=True)))
+
     def _candidates(self, encoded, words, weights, sentence_ids) -> tuple[torch.Tensor, torch.Tensor]:
         """All spans within a sentence, `(n, 2)`, and their mention scores `(n,)`."""
-        scores = self.span_scorer(encoded, words, weights)
+        segments = []
+        for begin in self._segments(words.shape[0], WORDS_PER_SEGMENT):
+            # With the words that spans which begin here may reach.
+            reach = slice(begin.start, begin.stop + self.config.max_span_width - 1)
+            scores = self.span_scorer(encoded[reach], words[reach], weights[reach])
+            segments.append(scores[: begin.stop - begin.start])
+        scores = torch.cat(segments)
         first = torch.arange(words.shape[0], device=words.device)[:, None].expand_as(scores)
         last = first + torch.arange(scores.shape[1], device=words.device)
         inside = last < words.shape[0]
@@ -139,13 +172,15 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
         vectors = self.span_scorer.represent(encoded, words, weights, spans)
         count = spans.shape[0]
         k = min(self.config.max_antecedents, count - 1)
+        segments = list(self._segments(count, MENTIONS_PER_SEGMENT))
         places = torch.arange(count, device=spans.device)
-        earlier = places[:, None] > places
-        coarse = self.dropout(self.coarse(vectors)) @ self.dropout(vectors).T
-        coarse = coarse.float() + mention_scores[:, None] + mention_scores
-        coarse = coarse.masked_fill(~earlier, -torch.inf)
-        coarse, antecedents = coarse.topk(k, dim=-1)
-        valid = earlier.gather(1, antecedents)
+        left, right = self.dropout(self.coarse(vectors)), self.dropout(vectors)
+        best = []
+        for rows in segments:
+            coarse = (left[rows] @ right.T).float() + mention_scores[rows, None] + mention_scores
+            best.append(coarse.masked_fill(places[rows, None] <= places, -torch.inf).topk(k, dim=-1))
+        coarse, antecedents = (torch.cat(parts) for parts in zip(*best, strict=True))
+        valid = antecedents < places[:, None]
         distances = distance_bucket((places[:, None] - antecedents).clamp(min=0))
         speakers = torch.zeros_like(antecedents)
         if word_speakers is not None:
@@ -158,10 +193,18 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
             genre = genre.reshape(())
         none = coarse.new_zeros(count, 1)
         for step in range(self.config.coreference_depth):
-            fine = self.pair_scorer(self.dropout(vectors), antecedents, distances, speakers, genre)
+            dropped = self.dropout(vectors)
+            fine = torch.cat(
+                [
+                    self.pair_scorer(dropped[rows], dropped, antecedents[rows], distances[rows], speakers[rows], genre)
+                    for rows in segments
+                ]
+            )
             scores = torch.cat([none, (coarse + fine.float()).masked_fill(~valid, -torch.inf)], dim=-1)
             if step + 1 < self.config.coreference_depth:
-                vectors = self.refinement(vectors, antecedents, scores)
+                vectors = torch.cat(
+                    [self.refinement(vectors[rows], vectors, antecedents[rows], scores[rows]) for rows in segments]
+                )
         return antecedents, scores
 
     def _antecedent_loss(self, scores, antecedents, chains) -> torch.Tensor:

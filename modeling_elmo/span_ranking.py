@@ -121,6 +121,7 @@ class ElmoPairScorer(nn.Module):
 
     def forward(
         self,
+        mentions: torch.Tensor,
         spans: torch.Tensor,
         antecedents: torch.Tensor,
         distances: torch.Tensor,
@@ -130,8 +131,9 @@ class ElmoPairScorer(nn.Module):
         """Scores of each mention with some antecedents.
 
         Args:
-            spans (`(n, span_size)`): vectors of the mentions.
-            antecedents (`(n, k)`): which mentions are their candidates.
+            mentions (`(n, span_size)`): their vectors.
+            spans (`(m, span_size)`): vectors of the antecedents that there are.
+            antecedents (`(n, k)`): which of these are each mention's candidates.
             distances, speakers (`(n, k)`): bucket of the distance; 0 unknown, 1 same, 2 different speakers.
             genre (`()`, *optional*): of the document.
 
@@ -141,9 +143,9 @@ class ElmoPairScorer(nn.Module):
         features = [self.distances(distances), self.speakers(speakers)]
         if self.genres is not None:
             features.append(self.genres(genre).expand(*distances.shape, -1))
-        first = self.from_features(torch.cat(features, dim=-1)) + self.from_mention(spans)[:, None]
+        first = self.from_features(torch.cat(features, dim=-1)) + self.from_mention(mentions)[:, None]
         first = first + self.from_antecedent(spans)[antecedents]
-        return self.head(first + self.from_product(spans[:, None] * spans[antecedents]))
+        return self.head(first + self.from_product(mentions[:, None] * spans[antecedents]))
 
 
 class ElmoSpanRefinement(nn.Module):
@@ -153,12 +155,15 @@ class ElmoSpanRefinement(nn.Module):
         super().__init__()
         self.gate = ElmoLinear(2 * span_size, span_size)
 
-    def forward(self, spans: torch.Tensor, antecedents: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Vectors `(n, span_size)`, candidates `(n, k)`, scores `(n, 1 + k)`, "none" first -> `(n, span_size)`."""
+    def forward(
+        self, mentions: torch.Tensor, spans: torch.Tensor, antecedents: torch.Tensor, scores: torch.Tensor
+    ) -> torch.Tensor:
+        """Vectors of mentions `(n, span_size)` and of antecedents `(m, span_size)`, candidates among these `(n, k)`,
+        scores `(n, 1 + k)`, "none" first -> `(n, span_size)`."""
         shares = scores.softmax(-1).to(spans.dtype)
-        expected = shares[:, :1] * spans + torch.einsum("nk,nkd->nd", shares[:, 1:], spans[antecedents])
+        expected = shares[:, :1] * mentions + torch.einsum("nk,nkd->nd", shares[:, 1:], spans[antecedents])
         # Not by torch.lerp, which takes no two types, as autocast gives them.
-        return expected + torch.sigmoid(self.gate(torch.cat([spans, expected], dim=-1))) * (spans - expected)
+        return expected + torch.sigmoid(self.gate(torch.cat([mentions, expected], dim=-1))) * (mentions - expected)
 
 
 def prune_spans(spans: torch.Tensor, scores: torch.Tensor, count: int) -> torch.Tensor:

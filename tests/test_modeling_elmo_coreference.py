@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_heads import make_head
 
-from modeling_elmo import ElmoForCoreferenceResolution, ElmoTokenizer
+from modeling_elmo import ElmoForCoreferenceResolution, ElmoTokenizer, modeling_elmo_coreference
 from modeling_elmo.modeling_elmo_coreference import chains_of, clusters_of
 from modeling_elmo.span_ranking import distance_bucket, prune_spans
 
@@ -101,6 +101,42 @@ def test_spans_stay_in_their_sentence_and_padding_changes_nothing():
     padded = model(**{key: value[:3] for key, value in wider.items()})
     assert torch.equal(output.spans, padded.spans) and torch.equal(output.antecedents, padded.antecedents)
     torch.testing.assert_close(output.mention_scores, padded.mention_scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_reading_by_segments_is_reading_at_once(monkeypatch, depth):
+    """In evaluation long documents are read by segments, with gradients in one pass: nothing differs, and mentions
+    of different segments find each other."""
+    model = make_model(coreference_depth=depth, max_antecedents=12, predict_singletons=True, num_coreference_genres=2)
+    model.pair_scorer.head.score.bias.data += 2.0
+    generator = random.Random(0)
+    names = ["Ann", "she", "Bo", "he", "met", "left"]
+    sentences = [generator.choices(names, k=generator.randint(1, 9)) for _ in range(40)]
+    labels = torch.tensor([[[0, 0, 0], [50, 51, 0], [90, 90, 1], [100, 100, 1]]])
+    batch = encode(sentences) | {"genre": torch.tensor(1), "speaker_ids": torch.arange(40) % 3, "labels": labels}
+    whole = model(**batch)
+    for name, size in (("SENTENCES", 3), ("WORDS", 5), ("MENTIONS", 7)):
+        monkeypatch.setattr(modeling_elmo_coreference, f"{name}_PER_SEGMENT", size)
+    assert torch.equal(model(**batch).spans, whole.spans)  # with gradients still at once
+    with torch.no_grad():
+        parts = model(**batch)
+    assert torch.equal(whole.spans, parts.spans) and torch.equal(whole.antecedents, parts.antecedents)
+    torch.testing.assert_close(whole.mention_scores, parts.mention_scores, rtol=0, atol=1e-5)
+    torch.testing.assert_close(whole.loss, parts.loss, rtol=1e-4, atol=1e-5)
+    places = torch.arange(whole.antecedents.shape[1])
+    assert bool((places - whole.antecedents[0] > 7)[whole.antecedents[0] >= 0].any())
+
+
+def test_memory_does_not_grow_with_the_pairs(monkeypatch):
+    """No step of a document of 3,000 words looks at all its mentions' candidates at once."""
+    model, seen = make_model(max_antecedents=50), []
+    forward = model.pair_scorer.forward
+    monkeypatch.setattr(
+        model.pair_scorer, "forward", lambda mentions, *rest: seen.append(len(mentions)) or forward(mentions, *rest)
+    )
+    with torch.no_grad():
+        output = model(**encode([["Ann", "met", "him"]] * 1000))
+    assert output.spans.shape[1] == 1200 and max(seen) == 256 and sum(seen) == 2 * 1200
 
 
 def test_precomputed_layers_give_the_same():

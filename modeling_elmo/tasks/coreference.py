@@ -1,7 +1,7 @@
 """The recipe for coreference resolution in the columns of CoNLL-2012, and chains in any text."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -36,9 +36,6 @@ from .recipe import (
 )
 
 Chains = list[list[Span]]
-
-# Longer documents are resolved by segments of so many words, which overlap.
-SEGMENT_WORDS, OVERLAP_WORDS = 3000, 500
 
 USAGE = """\
 import modeling_elmo
@@ -211,64 +208,22 @@ def genre_number(config, genre: str | None) -> int | None:
 # Whole documents
 
 
+@torch.no_grad()
 def resolve_document(
-    model: ElmoForCoreferenceResolution,
-    tokenizer: ElmoTokenizer,
-    document: Document,
-    genre: str | None = None,
-    segment_words: int = SEGMENT_WORDS,
-    overlap_words: int = OVERLAP_WORDS,
+    model: ElmoForCoreferenceResolution, tokenizer: ElmoTokenizer, document: Document, genre: str | None = None
 ) -> Chains:
-    """The chains of a document of any length, in bounded memory: a long one is read by segments that share sentences,
-    and chains that share a mention there are one.
+    """The chains of a document of any length, sorted; the model reads it by segments, in bounded memory.
 
     Args:
         model: in evaluation mode.
         document: its sentences and their speakers are read.
         genre: where the model uses genres; by default the commonest in its training.
-        segment_words: words of a segment.
-        overlap_words: at most so many that two segments share.
     """
-    lengths = [len(sentence.words) for sentence in document.sentences]
-    collate, parts = DocumentCollator(tokenizer), []
-    for first, last in segments(lengths, segment_words, overlap_words):
-        part = Document(document.key, document.part, document.sentences[first:last], [])
-        example = document_example(tokenizer, part, genre=genre_number(model.config, genre))
-        batch = {name: values.to(model.device) for name, values in collate([example]).items()}
-        with torch.no_grad():
-            chains = model.clusters(model(**batch))
-        start = sum(lengths[:first])
-        parts += [[(begin + start, end + start) for begin, end in chain] for chain in chains]
-    return merge_chains(parts)
-
-
-def segments(lengths: Sequence[int], words: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Ranges of sentences of at most so many words (or of one sentence), which share at most `overlap` words."""
-    first = 0
-    while first < len(lengths):
-        last, total = first + 1, lengths[first]
-        while last < len(lengths) and total + lengths[last] <= words:
-            total += lengths[last]
-            last += 1
-        yield first, last
-        if last == len(lengths):
-            return
-        shared, back = 0, last
-        # No more than leaves room for the next sentence.
-        limit = min(overlap, words - lengths[last])
-        while back > first + 1 and shared + lengths[back - 1] <= limit:
-            back -= 1
-            shared += lengths[back]
-        first = back
-
-
-def merge_chains(chains: Iterable[Sequence[Span]]) -> Chains:
-    """Chains, those that share a mention made one; sorted."""
-    chain_of: dict[Span, set[Span]] = {}
-    for chain in chains:
-        merged = set(chain).union(*(chain_of[span] for span in chain if span in chain_of))
-        chain_of |= dict.fromkeys(merged, merged)
-    return sorted(sorted(chain) for chain in {id(chain): chain for chain in chain_of.values()}.values())
+    if not document.sentences:
+        return []
+    example = document_example(tokenizer, document, genre=genre_number(model.config, genre))
+    batch = DocumentCollator(tokenizer)([example])
+    return sorted(model.clusters(model(**{name: values.to(model.device) for name, values in batch.items()})))
 
 
 # Any text

@@ -13,12 +13,10 @@ from modeling_elmo.tasks.coreference import (
     CoreferenceTraining,
     genre_number,
     link_accuracy,
-    merge_chains,
     predicted_chains,
     render,
     resolve_document,
     resolve_text,
-    segments,
 )
 from modeling_elmo.tasks.coreference_documents import DocumentCollator, cut_document, document_example, gold_chains
 
@@ -66,6 +64,7 @@ def test_batch_of_a_document_is_what_the_tokenizer_gives(model):
     assert batch["labels"].shape == (1, 7, 3) and batch["genre"].shape == ()
     resolved = model.resolve(words, tokenizer, speaker_ids=batch["speaker_ids"])
     assert resolve_document(model, tokenizer, document()) == sorted(resolved)
+    assert resolve_document(model, tokenizer, document([], [])) == []
     with pytest.raises(ValueError, match="a batch is one document, not 2"):
         DocumentCollator(tokenizer)([example, example])
 
@@ -101,41 +100,6 @@ def test_one_sentence_is_a_document(model):
     assert batch["input_ids"].shape[0] == 1
     assert model(**batch).loss.isfinite()
     assert DocumentCollator(tokenizer)([document_example(tokenizer, one, [])])["labels"].shape == (1, 0, 3)
-
-
-def test_segments_cover_the_document_and_share_sentences():
-    lengths = [5, 3, 9, 2, 2, 30, 4, 4]
-    ranges = list(segments(lengths, words=12, overlap=4))
-    assert ranges == [(0, 2), (1, 3), (3, 5), (5, 6), (6, 8)]
-    assert ranges[0][0] == 0 and ranges[-1][1] == len(lengths)
-    for (_, end), (begin, later_end) in zip(ranges, ranges[1:], strict=False):
-        assert begin <= end < later_end and sum(lengths[begin:end]) <= 4
-    for begin, end in ranges:
-        assert sum(lengths[begin:end]) <= 12 or end == begin + 1
-    assert list(segments([], 10, 2)) == [] and list(segments([3, 3], 10, 2)) == [(0, 2)]
-
-
-def test_chains_that_share_a_mention_are_one():
-    parts = [[(0, 0), (3, 3)], [(5, 5), (8, 8)], [(3, 3), (5, 5)], [(9, 9)], [(9, 9)]]
-    assert merge_chains(parts) == [[(0, 0), (3, 3), (5, 5), (8, 8)], [(9, 9)]]
-    assert merge_chains([]) == []
-
-
-def test_long_documents_are_read_by_segments(model, monkeypatch):
-    tokenizer, read = ElmoTokenizer(), []
-
-    def clusters(output):
-        # Says that the first and the last word of what it reads are one.
-        return [[(0, 0), (read[-1] - 1, read[-1] - 1)]]
-
-    def forward(**batch):
-        read.append(int(batch["attention_mask"].sum()) - 2 * len(batch["attention_mask"]))
-
-    monkeypatch.setattr(model, "clusters", clusters)
-    monkeypatch.setattr(model, "forward", forward)
-    # 6, 4, 2 and 6 words: the first three sentences, then the last two.
-    found = resolve_document(model, tokenizer, document(), segment_words=12, overlap_words=2)
-    assert read == [12, 8] and found == [[(0, 0), (11, 11)], [(10, 10), (17, 17)]]
 
 
 def test_predicted_chains_of_padded_outputs():
