@@ -227,6 +227,11 @@ class ElmoConfig(PreTrainedConfig):
             if not 0 <= (getattr(self, key) or 0) < 1:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be in [0, 1)")
 
+    def validate_token_ids(self):
+        # The padding token stands right behind the words of the softmax, where other models would have no token.
+        if self.pad_token_id != self.vocab_size:
+            super().validate_token_ids()
+
     def validate_softmax(self):
         cutoffs = self.adaptive_softmax_cutoffs
         if cutoffs is None:

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from transformers import AutoConfig
+from transformers import AutoConfig, configuration_utils
 
 from modeling_elmo import ElmoConfig
 from modeling_elmo.configuration_elmo import AUTO_MAP
@@ -80,3 +80,11 @@ def test_the_auto_map_is_always_all_of_it(make_config, tmp_path):
     config.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == AUTO_MAP
     assert ElmoConfig.from_pretrained(tmp_path).auto_map == AUTO_MAP
+
+
+@pytest.mark.parametrize("pad_token_id, warns", [(100, False), (101, True), (5, False)])
+def test_the_padding_token_may_stand_behind_the_words(pad_token_id, warns, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(configuration_utils.logger, "warning_once", warnings.append)
+    ElmoConfig(vocab_size=100, pad_token_id=pad_token_id)
+    assert bool(warnings) == warns

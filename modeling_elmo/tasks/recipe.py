@@ -97,6 +97,9 @@ class FinetuningArguments(TrainingArguments):
     save_total_limit: int | None = 1
     load_best_model_at_end: bool = True
     report_to: str | None = "none"
+    dataloader_pin_memory: bool = field(
+        default_factory=torch.cuda.is_available, metadata={"help": "By default where there is a GPU."}
+    )
 
     def __post_init__(self):
         self.names_metric = self.metric_for_best_model is not None
