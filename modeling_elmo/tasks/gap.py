@@ -73,7 +73,11 @@ def _truth(where: str, value: str, name: str) -> bool:
 
 def decide(example: AmbiguousPronoun, clusters: Iterable[Sequence[TextSpan]]) -> tuple[bool, bool]:
     """Whether predicted chains say that the pronoun stands for A, and for B: the pronoun's chain has a mention that is
-    the name itself, with or without a possessive 's."""
+    the name itself, with or without a possessive 's.
+
+    GAP's official scorer reads such decisions and leaves it to the user how spans make them. A longer mention that
+    contains the name does not count here: it may be another person (`Ann's son`, `Ann and Eve`).
+    """
     chain = next((set(cluster) for cluster in clusters if example.pronoun in cluster), set())
     without_possessive = {
         (start, end - 2)
@@ -85,7 +89,8 @@ def decide(example: AmbiguousPronoun, clusters: Iterable[Sequence[TextSpan]]) ->
 
 def gap_scores(examples: Sequence[AmbiguousPronoun], decisions: Sequence[tuple[bool, bool]]) -> dict[str, float]:
     """F1 of the decisions for all names, of those with masculine and with feminine pronouns, all in per cent, and the
-    bias, feminine F1 by masculine F1 (0 where the latter is)."""
+    bias, feminine F1 by masculine F1 (0 where the latter is): each name is one decision, as the official scorer counts
+    them."""
     scores = {}
     for group, masculine in (("overall", (True, False)), ("masculine", (True,)), ("feminine", (False,))):
         rows = [
