@@ -13,6 +13,7 @@ from .modeling_elmo_question_answering import ElmoForQuestionAnswering
 from .modeling_elmo_semantic_role_labeling import ElmoForSemanticRoleLabeling
 from .modeling_elmo_sequence_classification import ElmoForSequenceClassification
 from .modeling_elmo_token_classification import ElmoForTokenClassification
+from .onnx_export import export_onnx
 from .quantization import quantize
 from .scoring import score, substitutes
 
@@ -35,6 +36,7 @@ __all__ = [
     "ElmoTokenizer",
     "embed",
     "embed_file",
+    "export_onnx",
     "quantize",
     "score",
     "substitutes",

@@ -1,16 +1,30 @@
 """`elmo export CHECKPOINT TARGET`"""
 
 import argparse
+from pathlib import Path
 
 from ..conversion import export
 
 
 def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("checkpoint", help="folder or repository that transformers loads")
-    parser.add_argument("target", help="folder to write options.json, weights.hdf5 and vocab.txt into")
-    parser.add_argument("--overwrite", action="store_true", help="replace files of TARGET")
+    parser.add_argument(
+        "target", help="folder to write options.json, weights.hdf5 and vocab.txt into, or a file X.onnx for ONNX"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there under TARGET")
 
 
 def run(args: argparse.Namespace):
-    export(args.checkpoint, args.target, overwrite=args.overwrite)
-    print(f"{args.target}: options.json, weights.hdf5")
+    target = Path(args.target)
+    if target.suffix != ".onnx":
+        export(args.checkpoint, target, overwrite=args.overwrite)
+        print(f"{target}: options.json, weights.hdf5")
+        return
+    # Not at the top: these take seconds to import.
+    from ..modeling_elmo import ElmoModel
+    from ..onnx_export import export_onnx
+
+    if target.exists() and not args.overwrite:
+        raise FileExistsError(f"{target} exists already; pass --overwrite to replace it")
+    export_onnx(ElmoModel.from_pretrained(args.checkpoint), target)
+    print(target)
