@@ -28,7 +28,7 @@ from .learning_curve import draw_learning_curve
 from .neighbours import print_neighbours
 from .trainer import PretrainingTrainer, clock_time
 from .vocabulary import WordCounts, count_words, unigram_perplexity, write_vocabulary
-from .warm_start import load_initial_model
+from .warm_start import check_initial_model, load_initial_model
 
 ARGUMENTS_FILE, VOCABULARY_FILE, FACTS_FILE = "pretraining.json", "vocab.txt", "text.json"
 NEIGHBOUR_SENTENCES = 2000
@@ -55,6 +55,7 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     # What can be wrong whatever the text is wrong now, not after its words are counted.
     check_trackers(options.report_to)
     arguments.config(LARGEST_VOCABULARY)
+    check_initial_model(arguments.model)
     output_dir = Path(options.output_dir)
     logging.disable_progress_bar()  # of files that are written in an instant
     accelerator = Accelerator(
@@ -167,10 +168,6 @@ def prepare_vocabulary(
             )
         if keep:
             tokenizer = AutoTokenizer.from_pretrained(model.init_from)
-            if tokenizer.vocab_size <= 3:
-                raise ValueError(
-                    f"{model.init_from} has no vocabulary, so that nothing can be predicted: give rebuild_vocabulary"
-                )
         elif data.vocab_file:
             tokenizer = ElmoTokenizer.from_vocab_file(data.vocab_file, word_splitting=data.word_splitting)
         else:

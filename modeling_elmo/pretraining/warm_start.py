@@ -1,11 +1,31 @@
 """Going on from a checkpoint: a biLM that exists, for the text of another domain or task."""
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from ..configuration_elmo import ElmoConfig
 from ..modeling_elmo import ElmoForPreTraining
 from .arguments import ModelArguments
+
+
+def check_initial_model(arguments: ModelArguments):
+    """What is wrong with `init_from` is an error before anything long begins.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is another kind of model; or it has no vocabulary to keep, or one that cannot be rebuilt.
+    """
+    source = arguments.init_from
+    if source is None:
+        return
+    config = AutoConfig.from_pretrained(source)
+    if not isinstance(config, ElmoConfig):
+        raise ValueError(f"init_from is {source}, a model of type {config.model_type}, not elmo")
+    if not arguments.rebuild_vocabulary and AutoTokenizer.from_pretrained(source).vocab_size <= 3:
+        raise ValueError(f"{source} has no vocabulary, so that nothing can be predicted: give rebuild_vocabulary")
+    if arguments.rebuild_vocabulary and config.adaptive_softmax_cutoffs is not None:
+        # Its rows belong to ranks, which are other words' in another vocabulary.
+        raise ValueError(f"{source} has an adaptive softmax, whose vocabulary cannot be rebuilt")
 
 
 def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraining:
@@ -13,15 +33,10 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
 
     A softmax that the checkpoint lacks starts anew. With another vocabulary than the checkpoint's, words known to both
     keep their rows of the softmax and of the word embedding; new ones start at the row of the unknown word.
-
-    Raises:
-        ValueError: the vocabulary is rebuilt, and the softmax is an adaptive one, whose rows belong to ranks.
     """
     source, loading = ElmoForPreTraining.from_pretrained(arguments.init_from, output_loading_info=True)
     if not arguments.rebuild_vocabulary:
         return source
-    if source.config.adaptive_softmax_cutoffs is not None:
-        raise ValueError(f"{arguments.init_from} has an adaptive softmax, whose vocabulary cannot be rebuilt")
     options = source.config.to_diff_dict()
     for name in ("vocab_size", "pad_token_id", "auto_map", "architectures", "transformers_version"):
         options.pop(name, None)

@@ -15,8 +15,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import is_aim_available
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
+from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer, BertConfig
 
+from modeling_elmo import ElmoModel, ElmoTokenizer
 from modeling_elmo.pretraining import run
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining.checkpoints import load_tensors, saved_checkpoints
@@ -432,6 +433,22 @@ def test_going_on_from_a_checkpoint(tmp_path, corpus):
     start = state_of(rebuilt)["evaluations"][0]["perplexity"]
     assert start < 1.5 * reached, "known words keep their rows"
     assert old.config.vocab_size > 25
+
+
+def test_what_cannot_be_gone_on_from_is_refused_at_once(tmp_path, corpus):
+    adaptive = train(tmp_path, corpus, "adaptive", adaptive_softmax_cutoffs=[20], max_steps=1)
+    ElmoModel.from_pretrained(adaptive).save_pretrained(tmp_path / "wordless")
+    ElmoTokenizer().save_pretrained(tmp_path / "wordless")
+    BertConfig().save_pretrained(tmp_path / "bert")
+    for name, rebuild, message in (
+        ("missing", True, "missing"),
+        ("bert", True, "of type bert, not elmo"),
+        ("wordless", False, "no vocabulary"),
+        ("adaptive", True, "an adaptive softmax, whose vocabulary cannot be rebuilt"),
+    ):
+        with pytest.raises((OSError, ValueError), match=message):
+            train(tmp_path, corpus, "run", init_from=str(tmp_path / name), rebuild_vocabulary=rebuild)
+        assert not (tmp_path / "run").exists()
 
 
 def test_text_that_is_empty_is_refused(tmp_path, corpus):
