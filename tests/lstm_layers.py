@@ -44,5 +44,6 @@ def gradients(run, layer, inputs, batch_sizes, hidden, cell):
     tensors = [tensor.clone().requires_grad_() for tensor in (inputs, hidden, cell)]
     results = run(tensors[0], batch_sizes, *tensors[1:])
     generator = torch.Generator().manual_seed(1)
-    score = sum((part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum() for part in results)
+    weightings = [torch.randn(part.shape, generator=generator, dtype=part.dtype).to(part.device) for part in results]
+    score = sum((part * weighting).sum() for part, weighting in zip(results, weightings, strict=True))
     return results, torch.autograd.grad(score, [*tensors, *layer.parameters()])
