@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_elmo import ElmoForTokenClassification, ElmoModel, quantize
+from modeling_elmo import ElmoForTokenClassification, quantize
 from modeling_elmo.onnx_export import export_onnx
 
 pytest.importorskip("onnxscript")
