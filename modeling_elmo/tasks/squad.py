@@ -52,6 +52,8 @@ def read_squad(path: str | Path) -> Iterator[Question]:
             what = f"article {number} of 'data' has no paragraphs with context and qas"
             raise ValueError(f"{path}: {what}: {error!r}") from None
         for context, entry in ((context, entry) for context, entries in paragraphs for entry in entries):
+            if not isinstance(entry, dict):
+                raise ValueError(f"{path}: article {number} of 'data' has a question that is no object: {entry!r}")
             try:
                 answers = [] if entry.get("is_impossible") else entry["answers"]
                 question = Question(
@@ -64,6 +66,11 @@ def read_squad(path: str | Path) -> Iterator[Question]:
             except KeyError as error:
                 raise ValueError(f"{path}: question {entry.get('id')!r} lacks {error}") from error
             for text, start in zip(question.answers, question.starts, strict=True):
+                if not isinstance(text, str) or not text or not isinstance(start, int):
+                    raise ValueError(
+                        f"{path}: question {question.key!r}: an answer needs a text that is not empty and a number "
+                        f"where it begins, not {text!r} and {start!r}"
+                    )
                 if question.context[start : start + len(text)] != text:
                     raise ValueError(f"{path}: question {question.key!r}: {text!r} is not at character {start}")
             yield question

@@ -36,6 +36,12 @@ def test_reads_answers_and_impossible_questions(tmp_path):
     [
         (json.dumps(squad(answers=[{"text": "Rollo", "answer_start": 3}])), "'q1': 'Rollo' is not at character 3"),
         (json.dumps(squad(answers=[{"text": "Rollo"}])), "'q1' lacks 'answer_start'"),
+        (json.dumps(squad(answers=[{"text": "", "answer_start": 3}])), "'q1': an answer needs a text .* not '' and 3"),
+        (json.dumps(squad(answers=[{"text": "R", "answer_start": "3"}])), "'q1': an answer needs .* not 'R' and '3'"),
+        (
+            json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": ["x"]}]}]}),
+            "article 0 of 'data' has a question that is no object: 'x'",
+        ),
         ("[1]", "is not a SQuAD file"),
         ("{", "is not a SQuAD file"),
     ],
