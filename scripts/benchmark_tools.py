@@ -33,34 +33,46 @@ def read_sentences(path: Path | None, num_words: int) -> list[list[str]]:
     return sentences
 
 
+def now() -> float:
+    """Seconds on a clock, once a GPU has done all that it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def fastest(run: Callable[[], object], repeats: int = 5) -> float:
     """Seconds of the fastest of some runs."""
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = now()
         run()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
     return min(seconds)
 
 
-def peak_flops() -> float:
-    """fp32 operations a second of the fastest large matrix product that PyTorch has here."""
-    x, w = torch.randn(1024, 2048), torch.randn(2048, 2048)
+def peak_flops(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
+    """Operations a second of the fastest large matrix product that PyTorch has here."""
+    if device == "cuda":
+        x = torch.randn(8192, 8192, device=device, dtype=dtype)
+        return 2 * 8192**3 / fastest(lambda: x @ x)
+    x, w = torch.randn(1024, 2048, dtype=dtype), torch.randn(2048, 2048, dtype=dtype)
     runs = [lambda: x @ w]
-    if torch.backends.mkldnn.is_available():
+    if torch.backends.mkldnn.is_available() and dtype == torch.float32:
         packed = torch.ops.mkldnn._reorder_linear_weight(w)
         runs.append(lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""))
     return 2 * 1024 * 2048 * 2048 / min(fastest(run) for run in runs)
 
 
-def read_bandwidth() -> float:
+def read_bandwidth(device: str = "cpu") -> float:
     """Bytes a second at which memory is read."""
-    values = torch.ones(2**26)
+    values = torch.ones(2**26 if device == "cpu" else 2**30, device=device)
     return 4 * values.numel() / fastest(values.sum)
 
 
-def peak_memory() -> float:
-    """The most memory that this process has held so far, in GB."""
+def peak_memory(device: str = "cpu") -> float:
+    """The most memory that this process has held so far on the device, in GB."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
@@ -147,7 +159,7 @@ class PlainElmo(nn.Module):
         """Top layer `(batch, sequence, 2P)`."""
         lengths = (character_ids[..., 0] != 0).sum(-1)
         order = lengths.argsort(descending=True, stable=True)
-        batch_sizes = (lengths[:, None] > torch.arange(character_ids.shape[1])).sum(0).tolist()
+        batch_sizes = (lengths[:, None] > torch.arange(character_ids.shape[1], device=lengths.device)).sum(0).tolist()
         vectors = self.encode(character_ids[order])
         top = torch.cat(self.layers([vectors] * self.config.num_directions, batch_sizes), dim=-1)
         return top[order.argsort()]

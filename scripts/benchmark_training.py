@@ -2,19 +2,19 @@
 
     python scripts/benchmark_training.py                       # 1024/128, 64 streams x 20 words, 1,000 negatives
     python scripts/benchmark_training.py --size original --batch_size 32
+    python scripts/benchmark_training.py --device cuda --bf16 --size original --batch_size 256 --vocab_size 100000
 
 A step is forward, backward, gradient clipping and Adagrad; a word is a position of a stream, read in both directions.
 Systems run in turns, so that all see the same machine; the fastest step of each counts.
 """
 
 import argparse
-import time
 from collections import Counter
 from itertools import chain, islice
 from pathlib import Path
 
 import torch
-from benchmark_tools import SIZES, PlainElmo, encoder_flops, lstm_flops, peak_flops, peak_memory, read_sentences
+from benchmark_tools import SIZES, PlainElmo, encoder_flops, lstm_flops, now, peak_flops, peak_memory, read_sentences
 from torch import nn
 
 from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoTokenizer
@@ -30,6 +30,8 @@ def main():
     parser.add_argument("--vocab_size", type=int, default=3000)
     parser.add_argument("--num_negative_samples", type=int, default=1000)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="products in bfloat16, by autocast")
     parser.add_argument("--no_baseline", action="store_true", help="measure our steps alone")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -38,12 +40,13 @@ def main():
         vocab_size=arguments.vocab_size,
         num_negative_samples=arguments.num_negative_samples,
     )
-    measure(ElmoForPreTraining(config).train(), arguments)
+    measure(ElmoForPreTraining(config).to(arguments.device).train(), arguments)
 
 
 def measure(model: ElmoForPreTraining, arguments):
     batch, steps = arguments.batch_size, arguments.unroll_steps
-    windows = make_windows(arguments)
+    device, dtype = arguments.device, torch.bfloat16 if arguments.bf16 else torch.float32
+    windows = [{name: tensor.to(device) for name, tensor in window.items()} for window in make_windows(arguments)]
     systems = {"ours": (model, lambda window: model(**window).loss)}
     if not arguments.no_baseline:
         plain = PlainPreTraining(model)
@@ -56,13 +59,15 @@ def measure(model: ElmoForPreTraining, arguments):
     for turn in range(arguments.turns):
         window = windows[turn % len(windows)]
         for name, (trained, loss) in systems.items():
-            peak = max(peak, peak_flops())
-            start = time.perf_counter()
+            peak = max(peak, peak_flops(device, dtype))
+            start = now()
             optimizers[name].zero_grad()
-            (loss(window) * steps).backward()
+            with torch.autocast(device, torch.bfloat16, enabled=arguments.bf16):
+                value = loss(window) * steps
+            value.backward()
             nn.utils.clip_grad_norm_(trained.parameters(), 10.0)
             optimizers[name].step()
-            seconds[name] = min(seconds[name], time.perf_counter() - start)
+            seconds[name] = min(seconds[name], now() - start)
         config = model.config
         softmax = 2 * config.num_directions * config.output_size * config.num_negative_samples
         forward = batch * steps * (lstm_flops(config) + softmax) + encoder_flops(config, window["character_ids"])
@@ -75,7 +80,7 @@ def measure(model: ElmoForPreTraining, arguments):
         print(f"{name:16s} {batch * steps / value:8.0f} words/s   ours is {times:5.2f} times as fast")
     achieved = sum(flops) / len(flops) / seconds["ours"]
     print(f"matrix products {peak / 1e9:.0f} GFLOP/s; ours {achieved / 1e9:.0f} GFLOP/s, {achieved / peak:.0%}")
-    print(f"peak memory {peak_memory():.2f} GB")
+    print(f"peak memory {peak_memory(device):.2f} GB")
 
 
 def make_windows(arguments, number: int = 4) -> list[dict[str, torch.Tensor]]:
