@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from modeling_elmo import ElmoConfig, ElmoModel, quantize
+from modeling_elmo import ElmoConfig, ElmoForTokenClassification, ElmoModel, quantize
 
 
 @pytest.fixture
@@ -53,3 +53,48 @@ def test_a_used_twin_can_be_copied(model, character_ids):
     expected = twin(character_ids).last_hidden_state
     torch.testing.assert_close(copy.deepcopy(twin)(character_ids).last_hidden_state, expected)
     assert twin.state_dict().keys() == model.state_dict().keys()
+
+
+def test_only_the_last_digits_depend_on_the_batch(model, character_ids):
+    twin = quantize(model)
+    together = twin(character_ids).last_hidden_state
+    assert torch.equal(twin(character_ids).last_hidden_state, together)
+
+    def assert_close(got, expected):
+        kept = expected.abs().sum(-1) > 0
+        assert torch.cosine_similarity(got[kept], expected[kept], dim=-1).min() > 0.999
+
+    order = torch.tensor([2, 0, 3, 1])
+    assert_close(twin(character_ids[order]).last_hidden_state, together[order])
+    padded = torch.nn.functional.pad(character_ids, (0, 0, 3, 2))
+    assert_close(twin(padded).last_hidden_state[:, 3:-2], together)
+    assert_close(twin(character_ids[1:2, :5]).last_hidden_state, together[1:2, :5])
+
+
+def test_the_state_goes_on(model, character_ids):
+    twin = quantize(ElmoModel(ElmoConfig(**model.config.to_diff_dict() | {"bidirectional": False})).eval())
+    character_ids = character_ids[[0, 2, 3]]
+    whole = twin(character_ids).last_hidden_state
+    first = twin(character_ids[:, :4], use_cache=True)
+    second = twin(character_ids[:, 4:], state=first.state).last_hidden_state
+    parts = torch.cat([first.last_hidden_state, second], dim=1)
+    assert torch.cosine_similarity(parts, whole, dim=-1).min() > 0.999
+
+
+def test_a_twin_is_saved_in_full_precision(model, character_ids, tmp_path):
+    twin = quantize(model)
+    twin(character_ids)
+    twin.save_pretrained(tmp_path)
+    loaded = ElmoModel.from_pretrained(tmp_path).eval()
+    assert torch.equal(loaded(character_ids).last_hidden_state, model(character_ids).last_hidden_state)
+    again = quantize(loaded)(character_ids).last_hidden_state
+    assert torch.equal(again, twin(character_ids).last_hidden_state)
+
+
+def test_heads_are_quantized_too(make_model, make_batch, sentences):
+    model = make_model(ElmoForTokenClassification, num_labels=3)
+    batch = make_batch(sentences)
+    expected, got = (each(**batch).logits for each in (model, quantize(model)))
+    mask = batch["attention_mask"].bool()
+    difference = (got - expected)[mask].norm() / expected[mask].norm()
+    assert 0 < difference < 0.1
