@@ -1,5 +1,7 @@
 """What the recipes share: splits, the baseline, optimizer, results."""
 
+import json
+
 import pytest
 import torch
 from transformers import AutoModelForTokenClassification, HfArgumentParser
@@ -116,3 +118,13 @@ def test_training_arguments_are_options(tmp_path):
         ["--output_dir", str(tmp_path), "--learning_rate", "0.5", "--use_cpu", "--bf16"]
     )
     assert training.learning_rate == 0.5 and training.load_best_model_at_end and training.bf16
+
+
+def test_a_local_folder_is_a_data_set(tmp_path):
+    for split, size in (("train", 10), ("validation", 3)):
+        rows = [json.dumps({"text": f"{split} {number}"}) for number in range(size)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    data = DataArguments(dataset_name=str(tmp_path), max_eval_samples=2)
+    splits = load_splits(data, 0, None, lambda rows: [row["text"] for row in rows], str)
+    assert len(splits["train"]) == 10 and len(splits["validation"]) == 2
+    assert all(text.startswith(name) for name, texts in splits.items() for text in texts)
