@@ -127,7 +127,7 @@ class PlainPreTraining(nn.Module):
         outputs = self.bilm.layers(vectors, [batch] * length, reverse=False)
         targets = torch.cat([window["forward_labels"].flatten(), window["backward_labels"].flatten()])
         hidden = torch.cat([output.flatten(0, 1) for output in outputs])
-        samples = sample_log_uniform(self.vocab_size, self.num_samples)
+        samples = sample_log_uniform(self.vocab_size, self.num_samples).to(hidden.device)
         return self.softmax.sampled_loss(hidden, targets, samples).mean()
 
 
