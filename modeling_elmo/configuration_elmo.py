@@ -81,6 +81,9 @@ class ElmoConfig(PreTrainedConfig):
             Cells in each direction of a task head's own LSTMs, and width of its hidden layers.
         head_num_layers (`int`, defaults to 1):
             LSTM layers with which a task head reads the words.
+        context_free_size (`int`, defaults to 0):
+            Width of vectors that train with a task's head and stand beside ELMo's, `[x_k; ELMo_k]` in the paper's
+            section 3.3: one half embeds the word, the other half are convolutions over its characters. 0: none.
         head_dropout (`float`, defaults to 0.3):
             Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
         predicate_embedding_size (`int`, defaults to 100):
@@ -153,6 +156,7 @@ class ElmoConfig(PreTrainedConfig):
     scalar_mix_norm: str | None = None
     freeze_bilm: bool = True
 
+    context_free_size: int = 0
     head_hidden_size: int = 256
     head_num_layers: int = 1
     head_dropout: float | int = 0.3
@@ -223,6 +227,8 @@ class ElmoConfig(PreTrainedConfig):
         ):
             if getattr(self, key) < 0:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must not be negative")
+        if self.context_free_size < 0 or self.context_free_size % 2:
+            raise ValueError(f"ElmoConfig.context_free_size is {self.context_free_size}; it must be even, or 0")
         for key in ("dropout", "input_dropout", "head_dropout"):
             if not 0 <= (getattr(self, key) or 0) < 1:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be in [0, 1)")
@@ -315,6 +321,11 @@ class ElmoConfig(PreTrainedConfig):
     def hidden_size(self) -> int:
         """Width of the combined representation, `last_hidden_state`."""
         return self.representation_size if self.representation == "projection" else self.layer_size
+
+    @property
+    def word_vector_size(self) -> int:
+        """Width of the vectors that a task's head reads."""
+        return self.hidden_size + self.context_free_size
 
 
 __all__ = ["ElmoConfig"]

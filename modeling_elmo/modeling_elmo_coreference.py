@@ -53,7 +53,7 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         size, dropout = config.head_hidden_size, config.head_dropout
-        word_size = config.hidden_size * config.num_representations
+        word_size = config.hidden_size * config.num_representations + config.context_free_size
         self.word_dropout = ElmoVariationalDropout(dropout)
         self.encoder = ElmoTaskLSTM(word_size, size, config.head_num_layers, dropout)
         encoded_size, features = 2 * size, config.coreference_feature_size

@@ -38,7 +38,7 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
         super().__init__(config)
         size, dropout = config.head_hidden_size, config.head_dropout
         self.word_dropout = ElmoVariationalDropout(dropout)
-        self.encoder = ElmoTaskLSTM(config.hidden_size, size, config.head_num_layers, dropout)
+        self.encoder = ElmoTaskLSTM(config.word_vector_size, size, config.head_num_layers, dropout)
         encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
         self.cross_attention = ElmoTrilinearAttention(encoded_size)
         self.merge = ElmoLinear(4 * encoded_size, 2 * size)

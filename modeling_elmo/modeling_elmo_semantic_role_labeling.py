@@ -52,7 +52,7 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
         self.num_labels = config.num_labels
         self.word_dropout = ElmoVariationalDropout(dropout)
         self.predicates = ElmoFeatureEmbedding(2, config.predicate_embedding_size)
-        input_size = config.hidden_size + config.predicate_embedding_size
+        input_size = config.word_vector_size + config.predicate_embedding_size
         self.encoder = ElmoHighwayLSTM(input_size, size, config.head_num_layers, dropout * 0.4)
         encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
         self.classifier = ElmoLinear(encoded_size, config.num_labels)

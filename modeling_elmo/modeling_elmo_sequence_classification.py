@@ -33,7 +33,7 @@ class ElmoForSequenceClassification(ElmoTaskModel):
         super().__init__(config)
         size, dropout = config.head_hidden_size, config.head_dropout
         self.num_labels = config.num_labels
-        self.encoder = ElmoTaskLSTM(config.hidden_size, size, config.head_num_layers, dropout)
+        self.encoder = ElmoTaskLSTM(config.word_vector_size, size, config.head_num_layers, dropout)
         encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
         self.comparison = ElmoLinear(4 * encoded_size, size)
         self.composer = ElmoTaskLSTM(size, size)

@@ -30,7 +30,7 @@ class ElmoForTokenClassification(ElmoTaskModel):
         super().__init__(config)
         size, dropout = config.head_hidden_size, config.head_dropout
         self.num_labels = config.num_labels
-        self.encoder = ElmoTaskLSTM(config.hidden_size, size, config.head_num_layers, dropout)
+        self.encoder = ElmoTaskLSTM(config.word_vector_size, size, config.head_num_layers, dropout)
         encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
         self.hidden = ElmoLinear(encoded_size, size)
         self.classifier = ElmoLinear(size, config.num_labels)

@@ -8,6 +8,7 @@ from .configuration_elmo import ElmoConfig
 from .crf import ElmoCRF, label_constraints
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
 from .task_layers import ElmoStandardization
+from .token_encoder import ElmoTokenEncoder, distinct_rows
 
 
 class ElmoTaskModel(ElmoPreTrainedModel):
@@ -22,9 +23,9 @@ class ElmoTaskModel(ElmoPreTrainedModel):
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         self.elmo = ElmoModel(config)
-        self.standardizations = nn.ModuleList(
-            ElmoStandardization(config.hidden_size) for _ in range(config.num_representations)
-        )
+        sizes = [config.word_vector_size, *[config.hidden_size] * (config.num_representations - 1)]
+        self.standardizations = nn.ModuleList(map(ElmoStandardization, sizes))
+        self.context_free = ElmoTokenEncoder(context_free_config(config)) if config.context_free_size else None
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -54,8 +55,9 @@ class ElmoTaskModel(ElmoPreTrainedModel):
 
         Returns:
             `num_representations` of `(batch, sequence, hidden_size)`, standardised over the training data's words, and
-            0 elsewhere; the mask `(batch, sequence)` of words, without padding and boundary marks; `num_layers + 1`
-            layers of `(batch, sequence, directions * P)` as the biLM gives them.
+            0 elsewhere, the first with the vectors without context beside it, `(batch, sequence, word_vector_size)`;
+            the mask `(batch, sequence)` of words, without padding and boundary marks; `num_layers + 1` layers of
+            `(batch, sequence, directions * P)` as the biLM gives them.
         """
         if layers is None:
             mask = self.elmo.token_mask(character_ids, attention_mask, input_ids)
@@ -95,11 +97,44 @@ class ElmoTaskModel(ElmoPreTrainedModel):
             return vectors.unflatten(0, (count, -1)).sum(0) if count > 1 else vectors
 
         words = mask & ~boundaries
+        vectors = list(map(merged, representations))
+        if self.context_free is not None:
+            vectors[0] = torch.cat([vectors[0], self._context_free_vectors(character_ids, input_ids, words)], dim=-1)
         standardized = tuple(
-            standardize(merged(vectors), words)
-            for standardize, vectors in zip(self.standardizations, representations, strict=True)
+            standardize(part, words) for standardize, part in zip(self.standardizations, vectors, strict=True)
         )
         return standardized, words, tuple(map(merged, hidden_states))
+
+    def _context_free_vectors(
+        self, character_ids: torch.Tensor | None, input_ids: torch.Tensor | None, words: torch.Tensor
+    ) -> torch.Tensor:
+        """`(batch, sequence, context_free_size)`, 0 but for `words`."""
+        if character_ids is None or input_ids is None:
+            raise ValueError("a head with context_free_size reads character_ids and input_ids: pass both")
+        places = words.flatten().nonzero()[:, 0]
+        vectors = torch.zeros(words.numel(), self.config.context_free_size, dtype=self.dtype, device=words.device)
+        if places.numel() == 0:
+            return vectors.unflatten(0, words.shape)
+        ids = input_ids.flatten()[places]
+        ids = ids.masked_fill(ids >= self.config.vocab_size, self.config.unk_token_id or 0)
+        rows = torch.cat([ids[:, None], character_ids.flatten(0, 1)[places]], dim=1).long()
+        distinct, inverse = distinct_rows(rows)
+        encoded = self.context_free(distinct[:, 1:], distinct[:, 0])[inverse]
+        return vectors.index_copy(0, places, encoded.to(vectors.dtype)).unflatten(0, words.shape)
+
+
+def context_free_config(config: ElmoConfig) -> ElmoConfig:
+    """Of the token encoder that trains with a head, without highway layers and projection."""
+    half = config.context_free_size // 2
+    return ElmoConfig(
+        vocab_size=config.vocab_size,
+        character_vocab_size=config.character_vocab_size,
+        max_characters_per_token=config.max_characters_per_token,
+        word_embedding_size=half,
+        filters=[[3, half]],
+        num_highway_layers=0,
+        projection_size=2 * half,
+    )
 
 
 __all__ = ["ElmoTaskModel"]

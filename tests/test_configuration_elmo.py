@@ -45,6 +45,8 @@ def test_widths_of_other_models():
         ({"num_negative_samples": -1}, "num_negative_samples"),
         ({"dropout": 1.0}, "dropout"),
         ({"dropout": -0.1}, "dropout"),
+        ({"input_dropout": 1.0}, "input_dropout"),
+        ({"context_free_size": 5}, "context_free_size"),
         ({"character_embedding_size": 0}, "would read nothing"),
         ({"filters": []}, "filters"),
         ({"filters": [[1, 2, 3]]}, "filters"),

@@ -31,7 +31,7 @@ def encode(tokenizer, *texts, side="right", **options):
     return tokenizer(firsts, pairs, is_split_into_words=True, padding=True, return_tensors="pt", **options)
 
 
-@pytest.mark.parametrize("options", [{}, {"num_representations": 2, "head_num_layers": 2}])
+@pytest.mark.parametrize("options", [{}, {"num_representations": 2, "head_num_layers": 2}, {"context_free_size": 6}])
 def test_neither_batch_nor_padding_matters(make_model, tokenizer, sentences, options):
     model = make_model(ElmoForSequenceClassification, head_hidden_size=5, **options)
     alone = torch.cat([model(**encode(tokenizer, sentence)).logits for sentence in sentences])

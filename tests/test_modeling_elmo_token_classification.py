@@ -34,7 +34,10 @@ def encode(tokenizer, *sentences, side="right"):
     return tokenizer(list(sentences), is_split_into_words=True, padding=True, return_tensors="pt")
 
 
-@pytest.mark.parametrize("options", [{}, {"num_representations": 2, "head_num_layers": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_representations": 2, "head_num_layers": 2}, {"num_representations": 2, "context_free_size": 6}],
+)
 def test_neither_batch_nor_padding_matters(make_model, tokenizer, sentences, options):
     model = make_model(ElmoForTokenClassification, head_hidden_size=5, **NAMES, **options)
     for side in ("right", "left"):

@@ -114,10 +114,10 @@ class LayerCache:
 
 
 class CachedLayersDataset(Dataset):
-    """Examples whose `layers` stand in the place of `character_ids`."""
+    """Examples whose `layers` stand in the place of `character_ids`, or beside them with `keep_characters`."""
 
-    def __init__(self, examples: Sequence[dict[str, Any]], cache: LayerCache):
-        self.examples, self.cache = examples, cache
+    def __init__(self, examples: Sequence[dict[str, Any]], cache: LayerCache, keep_characters: bool = False):
+        self.examples, self.cache, self.keep_characters = examples, cache, keep_characters
 
     def set_epoch(self, epoch: int):
         """Tells the examples, where they are others in each epoch."""
@@ -129,7 +129,7 @@ class CachedLayersDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.examples[index]
-        kept = {name: value for name, value in example.items() if name != "character_ids"}
+        kept = {name: value for name, value in example.items() if self.keep_characters or name != "character_ids"}
         return {**kept, "layers": self.cache.layers(example)}
 
 

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer, EvalPrediction, HfArgumentParser, Trainer, TrainingArguments, set_seed
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    EvalPrediction,
+    HfArgumentParser,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_utils import get_last_checkpoint
 
 from modeling_elmo import ElmoConfig, ElmoTokenizer
@@ -37,6 +45,10 @@ class ModelArguments:
     num_representations: int | None = field(
         default=None, metadata={"help": "2: a second combination at the output of the head's LSTM."}
     )
+    context_free_size: int | None = field(
+        default=None,
+        metadata={"help": "Width of word and character embeddings that train beside ELMo's vectors, as in the paper."},
+    )
     unfreeze: bool = field(default=False, metadata={"help": "Train the biLM too."})
     bilm_learning_rate: float = field(default=1e-4, metadata={"help": "Of the biLM, where it trains."})
     head_hidden_size: int | None = None
@@ -46,7 +58,9 @@ class ModelArguments:
     def __post_init__(self):
         if self.without_elmo == (self.model_name_or_path is not None):
             raise ValueError("give either --model_name_or_path with a pretrained ELMo, or --without_elmo")
-        if self.without_elmo and (self.unfreeze or self.representation or self.num_representations):
+        if self.without_elmo and any(
+            (self.unfreeze, self.representation, self.num_representations, self.context_free_size)
+        ):
             raise ValueError("--without_elmo has no biLM: leave --unfreeze and the representation's options out")
 
 
@@ -185,7 +199,8 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
     Without ELMo the model is the same head over vectors without context: embeddings of the training data's words
     beside convolutions over their characters, all of which train with the head (the paper's baselines).
     """
-    names = ("representation", "num_representations", "head_hidden_size", "head_num_layers", "head_dropout")
+    names = ("representation", "num_representations", "context_free_size")
+    names += ("head_hidden_size", "head_num_layers", "head_dropout")
     options |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if arguments.without_elmo:
         # Words seen once train the vector of unknown words.
@@ -193,6 +208,17 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
         build = getattr(auto_class, "from_config", auto_class)
         return tokenizer, build(context_free_config(tokenizer, **options))
     tokenizer = AutoTokenizer.from_pretrained(arguments.model_name_or_path)
+    reads_words = AutoConfig.from_pretrained(arguments.model_name_or_path).word_embedding_size > 0
+    if arguments.context_free_size and not reads_words:
+        # The biLM reads characters: the words may be the task's own.
+        tokenizer = ElmoTokenizer.train_from_iterator(
+            train_words,
+            min_frequency=2,
+            word_splitting=tokenizer.word_splitting,
+            max_characters_per_token=tokenizer.max_characters_per_token,
+            character_vocab=tokenizer.character_vocab,
+        )
+        options["vocab_size"] = tokenizer.vocab_size
     model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
     return tokenizer, model
 
@@ -294,7 +320,8 @@ def finetune(
         model.to(training.device)
         everything = [example for split in examples.values() for example in split]
         cache = LayerCache.build(data.cache_layers, model.elmo, everything, data.cache_dtype)
-        sets = {name: CachedLayersDataset(split, cache) for name, split in sets.items()}
+        keep_characters = model.config.context_free_size > 0
+        sets = {name: CachedLayersDataset(split, cache, keep_characters) for name, split in sets.items()}
     if not isinstance(compute_metrics, Mapping):
         compute_metrics = dict.fromkeys(examples, compute_metrics)
     trainer = TaskTrainer(

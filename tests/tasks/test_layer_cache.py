@@ -37,11 +37,13 @@ def test_same_logits_as_from_characters(tmp_path, make_model, tokenizer, example
     torch.testing.assert_close(model(**batch).logits, model(**collate(examples)).logits, atol=5e-4, rtol=1e-3)
 
 
-def test_same_loss_and_gradients_for_words(tmp_path, make_model, tokenizer):
-    model = make_model(ElmoForTokenClassification, num_labels=3)
+@pytest.mark.parametrize("context_free_size", [0, 6])
+def test_same_loss_and_gradients_for_words(tmp_path, make_model, tokenizer, context_free_size):
+    model = make_model(ElmoForTokenClassification, num_labels=3, context_free_size=context_free_size)
     model.set_trainable()
     examples = encode_tagged(tokenizer, [a for a, _ in PAIRS], [[1, 2, 0, 0, 1], [0, 1, 2, 1, 1], [2]])
-    cached = CachedLayersDataset(examples, LayerCache.build(tmp_path, model.elmo, examples))
+    cache = LayerCache.build(tmp_path, model.elmo, examples)
+    cached = CachedLayersDataset(examples, cache, keep_characters=context_free_size > 0)
     results = []
     for data in (examples, cached):
         model.zero_grad()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, HfArgumentParser
 
-from modeling_elmo import ElmoForTokenClassification
+from modeling_elmo import ElmoForTokenClassification, ElmoModel, ElmoTokenizer
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
 from modeling_elmo.tasks.recipe import (
     DataArguments,
@@ -92,6 +92,25 @@ def test_baseline_trains_words_and_characters_without_context():
     encoder = model.elmo.token_encoder
     assert encoder.word_embeddings.weight.grad[3:].abs().sum(-1).min() > 0
     assert encoder.character_cnn.convolutions[0].weight.grad.abs().max() > 0
+
+
+def test_embeddings_that_train_beside_elmo(make_model, tmp_path):
+    ElmoTokenizer(vocab=["bank"]).save_pretrained(tmp_path)
+    pretrained = make_model(ElmoModel)
+    pretrained.save_pretrained(tmp_path)
+    arguments = ModelArguments(model_name_or_path=str(tmp_path), context_free_size=6, head_hidden_size=8)
+    tokenizer, model = load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)
+    # The words are the task's, the biLM is the pretrained one.
+    assert tokenizer.vocab_size == model.config.vocab_size == 3 + 4
+    torch.testing.assert_close(model.elmo.lstm.layers[0].bias, pretrained.lstm.layers[0].bias)
+    batch = PaddingCollator(tokenizer)(encode_tagged(tokenizer, WORDS, [[0, 1, 2, 0]] * 3))
+    model.train()(**batch).loss.backward()
+    encoder = model.context_free
+    assert encoder.word_embeddings.weight.grad[3:].abs().sum(-1).min() > 0
+    assert encoder.character_cnn.convolutions[0].weight.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in model.elmo.lstm.parameters())
+    with pytest.raises(ValueError, match="pass both"):
+        model(character_ids=batch["character_ids"], attention_mask=batch["attention_mask"])
 
 
 def test_unfrozen_bilm_has_its_own_learning_rate(make_model, tmp_path):
