@@ -89,9 +89,7 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     if model is None:
         model = ElmoForPreTraining(arguments.config(tokenizer.vocab_size))
         if arguments.model.uniform_init is not None:
-            for parameter in model.parameters():
-                if parameter.requires_grad:
-                    torch.nn.init.uniform_(parameter, -arguments.model.uniform_init, arguments.model.uniform_init)
+            initialize_uniformly(model, arguments.model.uniform_init)
     model.to(accelerator.device)
     if accelerator.num_processes > 1:
         for parameter in model.parameters():
@@ -113,6 +111,17 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         leave_behind(trainer, held_out, facts)
     accelerator.end_training()
     return output_dir
+
+
+@torch.no_grad()
+def initialize_uniformly(model: ElmoForPreTraining, bound: float):
+    """All weights in U(-bound, bound); the biases of the highway layers around where they start otherwise."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.uniform_(-bound, bound)
+    for module in model.modules():
+        if getattr(module, "initial_bias", 0.0):
+            module.bias += module.initial_bias
 
 
 def check_trackers(names: list[str]):
