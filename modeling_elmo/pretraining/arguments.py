@@ -79,7 +79,7 @@ class ModelArguments:
     adaptive_softmax_cutoffs: list[int] | None = option(None, "word ids at which an adaptive softmax's clusters begin")
     representation: str = option("projection", "how the layers become one vector: projection or scalar_mix")
     representation_size: int = option(512, "width of the projected representation")
-    uniform_init: float | None = option(None, "weights start in U(-x, x), highway biases around -2; null: as published")
+    uniform_init: float | None = option(None, "weights start in U(-x, x), highways nearly open; null: as published")
 
 
 @dataclass
