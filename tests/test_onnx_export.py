@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_elmo import ElmoForTokenClassification, quantize
+from modeling_elmo import ElmoForTokenClassification, cli, quantize
 from modeling_elmo.onnx_export import export_onnx
 
 pytest.importorskip("onnxscript")
@@ -77,3 +77,15 @@ def test_what_cannot_be_exported_is_refused(make_model, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"modeling-elmo\[onnx\]"):
         export_onnx(make_model(), target)
     assert not target.exists()
+
+
+def test_the_command_writes_what_the_runtime_loads(make_model, make_batch, sentences, tmp_path, capsys):
+    model = make_model()
+    model.save_pretrained(tmp_path / "elmo")
+    target = tmp_path / "elmo.onnx"
+    assert cli.main(["export", str(tmp_path / "elmo"), str(target)]) == 0
+    batch = make_batch(sentences)
+    got = run(onnxruntime.InferenceSession(target), batch)["last_hidden_state"]
+    torch.testing.assert_close(got, model(**batch).last_hidden_state.detach(), atol=1e-5, rtol=0)
+    assert cli.main(["export", str(tmp_path / "elmo"), str(target)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
