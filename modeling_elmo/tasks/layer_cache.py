@@ -43,9 +43,6 @@ class LayerCache:
         """Distinct texts."""
         return len(self._rows)
 
-    def __contains__(self, text: Example) -> bool:
-        return text_key(text) in self._rows
-
     def layers(self, example: Example) -> np.ndarray:
         """The layers of an example's tokens, one or more texts: `(tokens, num_layers + 1, directions * P)`.
 
@@ -53,10 +50,10 @@ class LayerCache:
             KeyError: if one of its texts is not in the cache.
         """
         parts = []
-        for text in split_texts(example):
+        for text in split_texts(example, self.info["inputs"]):
             row = self._rows.get(text_key(text))
             if row is None:
-                raise KeyError(f"the layer cache in {self.folder} lacks a text of {len(text['input_ids'])} tokens")
+                raise KeyError(f"the layer cache in {self.folder} lacks a text of {num_tokens(text)} tokens")
             parts.append(self._layers[self._starts[row] : self._starts[row + 1]])
         return np.concatenate(parts)
 
@@ -79,8 +76,11 @@ class LayerCache:
         folder = Path(folder)
         if dtype not in DTYPES:
             raise ValueError(f"dtype is {dtype!r}; it must be one of {DTYPES}")
-        texts = {text_key(text): text for example in examples for text in split_texts(example)}
-        info = {"bilm": fingerprint(model), "dtype": dtype}
+        encoder = model.token_encoder
+        read = {"character_ids": encoder.character_cnn, "input_ids": encoder.word_embeddings}
+        inputs = [name for name, reader in read.items() if reader is not None]
+        texts = {text_key(text): text for example in examples for text in split_texts(example, inputs)}
+        info = {"bilm": fingerprint(model), "dtype": dtype, "inputs": inputs}
         if (folder / "cache.json").exists():
             cache = cls(folder)
             if cache.info != info:
@@ -95,8 +95,8 @@ class LayerCache:
         # Written last: without it the folder is no cache.
         (folder / "cache.json").unlink(missing_ok=True)
         # Longest first: batches of like length, and if memory is short it shows at once.
-        keys = sorted(texts, key=lambda key: -len(texts[key]["input_ids"]))
-        starts = np.cumsum([0, *(len(texts[key]["input_ids"]) for key in keys)])
+        keys = sorted(texts, key=lambda key: -num_tokens(texts[key]))
+        starts = np.cumsum([0, *(num_tokens(texts[key]) for key in keys)])
         shape = (int(starts[-1]), model.config.num_hidden_layers + 1, model.config.layer_size)
         size = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize
         logger.info("layers of %d texts, %d tokens: %.2f GB in %s", len(keys), shape[0], size / 1e9, folder)
@@ -133,9 +133,12 @@ class CachedLayersDataset(Dataset):
         return {**kept, "layers": self.cache.layers(example)}
 
 
-def split_texts(example: Example) -> list[Example]:
-    """The texts that the biLM reads each alone, told apart by `token_type_ids`."""
-    names = [name for name in ("character_ids", "input_ids") if name in example]
+def num_tokens(text: Example) -> int:
+    return len(next(iter(text.values())))
+
+
+def split_texts(example: Example, names: Sequence[str]) -> list[Example]:
+    """The texts that the biLM reads each alone, told apart by `token_type_ids`: of each what it reads, `names`."""
     kinds = np.asarray(example["token_type_ids"]) if "token_type_ids" in example else None
     if kinds is None or not kinds.any():
         return [{name: np.asarray(example[name]) for name in names}]
@@ -187,7 +190,7 @@ def compute_layers(model: ElmoModel, texts: Sequence[Example]) -> torch.Tensor:
         )
         for name in texts[0]
     }
-    lengths = torch.tensor([len(text["input_ids"]) for text in texts])
+    lengths = torch.tensor([num_tokens(text) for text in texts])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     mask = mask.to(model.device)
     hidden_states = model(**inputs, attention_mask=mask, output_hidden_states=True).hidden_states

@@ -72,6 +72,15 @@ def test_cache_is_used_again_and_grows(tmp_path, make_model, examples):
     assert len(LayerCache.build(tmp_path, model, examples)) == 4
 
 
+def test_another_vocabulary_matters_where_words_are_read(tmp_path, make_model, examples):
+    others = encode_texts(ElmoTokenizer(vocab=["river", "bank"]), [a for a, _ in PAIRS], [b for _, b in PAIRS])
+    cache = LayerCache.build(tmp_path / "characters", make_model(), examples)
+    np.testing.assert_array_equal(cache.layers(others[0]), cache.layers(examples[0]))
+    cache = LayerCache.build(tmp_path / "words", make_model(word_embedding_size=3), examples)
+    with pytest.raises(KeyError, match="lacks a text of 7 tokens"):
+        cache.layers(others[0])
+
+
 def test_half_precision_takes_half_the_space(tmp_path, make_model, examples):
     model = make_model()
     single = LayerCache.build(tmp_path / "single", model, examples)
