@@ -82,11 +82,15 @@ class ElmoAttentionPooling(nn.Module):
         """`(batch, sequence, size)`, `(batch, sequence)` -> `(batch, 3 * size)`; zeros for a text without words."""
         mask = mask[..., None]
         count = mask.sum(1)
-        lowest = torch.finfo(vectors.dtype).min
-        maximum = vectors.masked_fill(~mask, lowest).amax(1) * (count > 0)
+        maximum = fill_masked(vectors, mask).amax(1) * (count > 0)
         mean = (vectors * mask).sum(1) / count.clamp(min=1)
-        shares = self.score(vectors).masked_fill(~mask, lowest).softmax(1)
+        shares = fill_masked(self.score(vectors), mask).softmax(1)
         return torch.cat([maximum, mean, (shares * vectors * mask).sum(1)], dim=-1)
+
+
+def fill_masked(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The lowest number of the values' type where masked."""
+    return values.masked_fill(~mask, torch.finfo(values.dtype).min)
 
 
 def attend(queries: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
