@@ -23,8 +23,9 @@ class ElmoTaskModel(ElmoPreTrainedModel):
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         self.elmo = ElmoModel(config)
-        sizes = [config.word_vector_size, *[config.hidden_size] * (config.num_representations - 1)]
-        self.standardizations = nn.ModuleList(map(ElmoStandardization, sizes))
+        self.standardizations = nn.ModuleList(
+            ElmoStandardization(config.hidden_size) for _ in range(config.num_representations)
+        )
         self.context_free = ElmoTokenEncoder(context_free_config(config)) if config.context_free_size else None
 
     @torch.no_grad()
@@ -97,13 +98,14 @@ class ElmoTaskModel(ElmoPreTrainedModel):
             return vectors.unflatten(0, (count, -1)).sum(0) if count > 1 else vectors
 
         words = mask & ~boundaries
-        vectors = list(map(merged, representations))
+        vectors = [
+            standardize(merged(part), words)
+            for standardize, part in zip(self.standardizations, representations, strict=True)
+        ]
         if self.context_free is not None:
+            # As they are: small at first, so that what is still noise does not hide what the biLM knows.
             vectors[0] = torch.cat([vectors[0], self._context_free_vectors(character_ids, input_ids, words)], dim=-1)
-        standardized = tuple(
-            standardize(part, words) for standardize, part in zip(self.standardizations, vectors, strict=True)
-        )
-        return standardized, words, tuple(map(merged, hidden_states))
+        return tuple(vectors), words, tuple(map(merged, hidden_states))
 
     def _context_free_vectors(
         self, character_ids: torch.Tensor | None, input_ids: torch.Tensor | None, words: torch.Tensor
