@@ -115,6 +115,7 @@ class TrainingArguments:
     beta2: float = option(0.99, "adamw's decay of the second moment")
     accumulator: float = option(1.0, "adagrad's initial sum of squares")
     max_grad_norm: float | None = option(1.0, "bound of the gradient's norm over all weights; null: none")
+    frozen: list[str] = option([], "weights that stay as they start or were, by how their names begin")
     loss_times_window: bool = option(False, "multiply the mean loss by unroll_steps before the gradient, as published")
 
     # Hardware

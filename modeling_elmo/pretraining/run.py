@@ -88,8 +88,9 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     model = load_initial_model(arguments.model, tokenizer) if arguments.model.init_from else None
     if model is None:
         model = ElmoForPreTraining(arguments.config(tokenizer.vocab_size))
-        if arguments.model.uniform_init is not None:
-            initialize_uniformly(model, arguments.model.uniform_init)
+    freeze(model, options.frozen)
+    if arguments.model.uniform_init is not None and not arguments.model.init_from:
+        initialize_uniformly(model, arguments.model.uniform_init)
     model.to(accelerator.device)
     if accelerator.num_processes > 1:
         for parameter in model.parameters():
@@ -113,14 +114,31 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     return output_dir
 
 
+def freeze(model: ElmoForPreTraining, names: list[str]):
+    """Lets the weights whose names begin so be as they are.
+
+    Raises:
+        ValueError: a beginning that no name has.
+    """
+    for name in names:
+        found = [parameter for key, parameter in model.named_parameters() if f"{key}.".startswith(f"{name}.")]
+        if not found:
+            modules = ", ".join(key for key, _ in model.elmo.named_children())
+            raise ValueError(
+                f"frozen: no weight's name begins with {name!r}; parts are softmax and, of elmo, {modules}"
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
+
+
 @torch.no_grad()
 def initialize_uniformly(model: ElmoForPreTraining, bound: float):
-    """All weights in U(-bound, bound); the biases of the highway layers around where they start otherwise."""
+    """What trains in U(-bound, bound); the biases of the highway layers around where they start otherwise."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.uniform_(-bound, bound)
     for module in model.modules():
-        if getattr(module, "initial_bias", 0.0):
+        if getattr(module, "initial_bias", 0.0) and module.bias.requires_grad:
             module.bias += module.initial_bias
 
 

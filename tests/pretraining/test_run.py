@@ -1,7 +1,9 @@
 """How a run begins."""
 
+import pytest
+
 from modeling_elmo import ElmoForPreTraining
-from modeling_elmo.pretraining.run import initialize_uniformly
+from modeling_elmo.pretraining.run import freeze, initialize_uniformly
 
 
 def test_uniform_weights_leave_the_highways_open(make_model):
@@ -13,3 +15,20 @@ def test_uniform_weights_leave_the_highways_open(make_model):
         middle = -2.0 if name.endswith("carry.bias") else 0.0
         distance = (parameter - middle).abs()
         assert distance.max() <= 0.05 and distance.min() < distance.max(), name
+
+
+def test_frozen_weights_stay_as_they_are(make_model):
+    model = make_model(ElmoForPreTraining, num_highway_layers=1)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    freeze(model, ["elmo.token_encoder.projection", "elmo.token_encoder.character_cnn.highways"])
+    initialize_uniformly(model, 0.05)
+    frozen = {name for name, parameter in model.named_parameters() if parameter.equal(before[name])}
+    assert {"elmo.token_encoder.projection.weight", "elmo.token_encoder.projection.bias"} <= frozen
+    assert "elmo.token_encoder.character_cnn.highways.0.carry.bias" in frozen
+    assert not any(name.startswith(("softmax", "elmo.lstm")) for name in frozen)
+
+
+@pytest.mark.parametrize("name", ["elmo.token_encoder.project", "token_encoder"])
+def test_names_that_freeze_nothing_are_refused(make_model, name):
+    with pytest.raises(ValueError, match=f"begins with '{name}'; parts are softmax and.*token_encoder"):
+        freeze(make_model(ElmoForPreTraining), [name])

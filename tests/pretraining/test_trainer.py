@@ -435,6 +435,15 @@ def test_going_on_from_a_checkpoint(tmp_path, corpus):
     assert old.config.vocab_size > 25
 
 
+def test_frozen_parts_do_not_train(tmp_path, corpus):
+    first = train(tmp_path, corpus, "first", max_steps=3)
+    second = train(tmp_path, corpus, "second", max_steps=6, init_from=str(first), frozen=["elmo.token_encoder"])
+    before, after = (load_file(newest(each) / "model.safetensors") for each in (first, second))
+    same = {name for name in before if before[name].equal(after[name])}
+    assert same >= {name for name in before if name.startswith("elmo.token_encoder")}
+    assert not any(name.startswith(("softmax", "elmo.lstm")) for name in same)
+
+
 def test_what_cannot_be_gone_on_from_is_refused_at_once(tmp_path, corpus):
     adaptive = train(tmp_path, corpus, "adaptive", adaptive_softmax_cutoffs=[20], max_steps=1)
     ElmoModel.from_pretrained(adaptive).save_pretrained(tmp_path / "wordless")
