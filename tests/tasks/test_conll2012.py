@@ -47,7 +47,7 @@ def test_what_is_written_reads_back(tmp_path, name):
     [
         ("0)", "7)", ":4: chain 7 ends a mention that never began"),
         ("(0|(1)", "(0|1", ":2: '\\(0|1' in the coreference column"),
-        ("0)\n", "-\n", "chain 0 has a mention that never ends"),
+        ("0)\n", "-\n", ":2: chain 0 begins a mention that never ends"),
         (" * - - - A * * 0)", " - 0)", ":4: 7 columns; a word has at least 12"),
         ("(V*) -", "-", ":5: 12 columns; the words before it have 13"),
         ("(ARG0*)", "(ARG0*", ":5: '\\(V\\*\\)' in argument column 12"),
