@@ -109,6 +109,14 @@ def test_embeddings_that_train_beside_elmo(make_model, tmp_path):
     assert encoder.word_embeddings.weight.grad[3:].abs().sum(-1).min() > 0
     assert encoder.character_cnn.convolutions[0].weight.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in model.elmo.lstm.parameters())
+    # ELMo's features are standardised; those beside them begin small and stay as they are.
+    (vectors,), words, _ = model.represent(batch["character_ids"], batch["attention_mask"], batch["input_ids"])
+    torch.testing.assert_close(
+        vectors[words][:, -6:], encoder(batch["character_ids"][words], batch["input_ids"][words])
+    )
+    torch.testing.assert_close(
+        vectors[words][:, :-6].mean(0), torch.zeros(model.config.hidden_size), atol=1e-4, rtol=0
+    )
     with pytest.raises(ValueError, match="pass both"):
         model(character_ids=batch["character_ids"], attention_mask=batch["attention_mask"])
 
