@@ -13,7 +13,7 @@ from .configuration_elmo import ElmoConfig
 from .layer_combination import COMBINATIONS, ElmoProjection, ElmoScalarMix
 from .projected_lstm import ElmoLSTMLayer, ElmoLSTMStack, Packing, pack_mask
 from .softmax import ElmoAdaptiveSoftmax, ElmoSoftmax, NegativeSamples, sample_log_uniform
-from .token_encoder import ElmoTokenEncoder, distinct_rows
+from .token_encoder import ElmoTokenEncoder
 
 logger = logging.get_logger(__name__)
 
@@ -386,15 +386,9 @@ class ElmoModel(ElmoPreTrainedModel):
 
     def _encode_distinct(self, rows: torch.Tensor | None, ids: torch.Tensor | None) -> torch.Tensor:
         """Runs the token encoder once for each distinct word."""
-        encoder = self.token_encoder
-        if encoder.word_embeddings is None:
-            distinct, inverse = distinct_rows(rows)
-            return encoder(distinct, None)[inverse]
-        check_range("input_ids", ids, self.config.vocab_size, "vocab_size")
-        if encoder.character_cnn is None:
-            return encoder(None, ids)
-        distinct, inverse = distinct_rows(torch.cat([ids[:, None], rows.long()], dim=1))
-        return encoder(distinct[:, 1:], distinct[:, 0])[inverse]
+        if self.token_encoder.word_embeddings is not None:
+            check_range("input_ids", ids, self.config.vocab_size, "vocab_size")
+        return self.token_encoder.encode_distinct(rows, ids)
 
     def _cached_vectors(self, rows: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor:
         """Known words from the table, others from their characters."""

@@ -8,7 +8,7 @@ from .configuration_elmo import ElmoConfig
 from .crf import ElmoCRF, label_constraints
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
 from .task_layers import ElmoStandardization
-from .token_encoder import ElmoTokenEncoder, distinct_rows
+from .token_encoder import ElmoTokenEncoder
 
 
 class ElmoTaskModel(ElmoPreTrainedModel):
@@ -117,11 +117,9 @@ class ElmoTaskModel(ElmoPreTrainedModel):
         vectors = torch.zeros(words.numel(), self.config.context_free_size, dtype=self.dtype, device=words.device)
         if places.numel() == 0:
             return vectors.unflatten(0, words.shape)
-        ids = input_ids.flatten()[places]
+        ids = input_ids.flatten()[places].long()
         ids = ids.masked_fill(ids >= self.config.vocab_size, self.config.unk_token_id or 0)
-        rows = torch.cat([ids[:, None], character_ids.flatten(0, 1)[places]], dim=1).long()
-        distinct, inverse = distinct_rows(rows)
-        encoded = self.context_free(distinct[:, 1:], distinct[:, 0])[inverse]
+        encoded = self.context_free.encode_distinct(character_ids.flatten(0, 1)[places], ids)
         return vectors.index_copy(0, places, encoded.to(vectors.dtype)).unflatten(0, words.shape)
 
 

@@ -117,6 +117,16 @@ class ElmoTokenEncoder(nn.Module):
         ]
         return torch.cat(vectors).index_select(0, order.argsort())
 
+    def encode_distinct(self, character_ids: torch.Tensor | None, input_ids: torch.Tensor | None) -> torch.Tensor:
+        """As `forward`, but each distinct word is encoded once."""
+        if self.character_cnn is None:
+            return self(None, input_ids)
+        if self.word_embeddings is None:
+            distinct, inverse = distinct_rows(character_ids)
+            return self(distinct, None)[inverse]
+        distinct, inverse = distinct_rows(torch.cat([input_ids[:, None], character_ids.long()], dim=1))
+        return self(distinct[:, 1:], distinct[:, 0])[inverse]
+
     def _encode(self, character_ids: torch.Tensor, input_ids: torch.Tensor | None) -> torch.Tensor:
         cnn = self.character_cnn
         parts = character_ids.split(WORDS_PER_CONVOLUTION if character_ids.device.type == "cpu" else WORDS_PER_CHUNK)

@@ -85,8 +85,9 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     max_steps = number_of_steps(arguments, facts)
 
     torch.manual_seed(options.seed)
-    model = load_initial_model(arguments.model, tokenizer) if arguments.model.init_from else None
-    if model is None:
+    if arguments.model.init_from:
+        model = load_initial_model(arguments.model, tokenizer)
+    else:
         model = ElmoForPreTraining(arguments.config(tokenizer.vocab_size))
     freeze(model, options.frozen)
     if arguments.model.uniform_init is not None and not arguments.model.init_from:

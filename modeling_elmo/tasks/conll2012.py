@@ -116,9 +116,9 @@ def _document(path, key: str, part: int, sentences: list[list[tuple[int, list[st
             _read_chains(f"{path}:{number}", fields[-1], position, open_spans, clusters)
         read.append(_sentence(path, rows))
         offset += len(rows)
-    lines = [number for rows in sentences for number, _ in rows]
     for chain, starts in open_spans.items():
         if starts:
+            lines = [number for rows in sentences for number, _ in rows]
             raise FormatError(f"{path}:{lines[starts[-1]]}: chain {chain} begins a mention that never ends")
     return Document(key, part, read, [sorted(spans) for spans in clusters.values()])
 
