@@ -10,6 +10,10 @@ from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
 from .task_layers import ElmoStandardization
 from .token_encoder import ElmoTokenEncoder
 
+# Strength of the embeddings beside ELMo: they start with a standard deviation of about 0.4, the standardised biLM
+# vectors have 1. Weaker, names are learned late; as strong, their noise hides what the biLM knows (docs/results.md).
+CONTEXT_FREE_SCALE = 4.0
+
 
 class ElmoTaskModel(ElmoPreTrainedModel):
     """Base of the task heads: `self.elmo`, frozen by default (`config.freeze_bilm`), and what is built on it.
@@ -26,7 +30,7 @@ class ElmoTaskModel(ElmoPreTrainedModel):
         self.standardizations = nn.ModuleList(
             ElmoStandardization(config.hidden_size) for _ in range(config.num_representations)
         )
-        self.context_free = ElmoTokenEncoder(context_free_config(config)) if config.context_free_size else None
+        self.context_free = ElmoTokenEncoder(context_free_encoder_config(config)) if config.context_free_size else None
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -103,7 +107,6 @@ class ElmoTaskModel(ElmoPreTrainedModel):
             for standardize, part in zip(self.standardizations, representations, strict=True)
         ]
         if self.context_free is not None:
-            # As they are: small at first, so that what is still noise does not hide what the biLM knows.
             vectors[0] = torch.cat([vectors[0], self._context_free_vectors(character_ids, input_ids, words)], dim=-1)
         return tuple(vectors), words, tuple(map(merged, hidden_states))
 
@@ -120,10 +123,11 @@ class ElmoTaskModel(ElmoPreTrainedModel):
         ids = input_ids.flatten()[places].long()
         ids = ids.masked_fill(ids >= self.config.vocab_size, self.config.unk_token_id or 0)
         encoded = self.context_free.encode_distinct(character_ids.flatten(0, 1)[places], ids)
-        return vectors.index_copy(0, places, encoded.to(vectors.dtype)).unflatten(0, words.shape)
+        encoded = CONTEXT_FREE_SCALE * encoded.to(vectors.dtype)
+        return vectors.index_copy(0, places, encoded).unflatten(0, words.shape)
 
 
-def context_free_config(config: ElmoConfig) -> ElmoConfig:
+def context_free_encoder_config(config: ElmoConfig) -> ElmoConfig:
     """Of the token encoder that trains with a head, without highway layers and projection."""
     half = config.context_free_size // 2
     return ElmoConfig(

@@ -206,7 +206,7 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
         # Words seen once train the vector of unknown words.
         tokenizer = ElmoTokenizer.train_from_iterator(train_words, min_frequency=2)
         build = getattr(auto_class, "from_config", auto_class)
-        return tokenizer, build(context_free_config(tokenizer, **options))
+        return tokenizer, build(baseline_config(tokenizer, **options))
     tokenizer = AutoTokenizer.from_pretrained(arguments.model_name_or_path)
     reads_words = AutoConfig.from_pretrained(arguments.model_name_or_path).word_embedding_size > 0
     if arguments.context_free_size and not reads_words:
@@ -223,7 +223,7 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
     return tokenizer, model
 
 
-def context_free_config(tokenizer: ElmoTokenizer, word_size: int = 100, character_size: int = 100, **options):
+def baseline_config(tokenizer: ElmoTokenizer, word_size: int = 100, character_size: int = 100, **options):
     """The configuration of the baseline "without ELMo": a token encoder that trains and no biLM at all."""
     return ElmoConfig(
         **{
