@@ -170,6 +170,8 @@ def test_going_on_as_another_run_is_refused(tmp_path, corpus):
     train(tmp_path, corpus, "run", max_steps=3)
     with pytest.raises(ValueError, match="cell_size = 12, not 16"):
         train(tmp_path, corpus, "run", cell_size=16)
+    with pytest.raises(ValueError, match=r"frozen = \[\], not \['elmo.token_encoder.projection'\]"):
+        train(tmp_path, corpus, "run", frozen=["elmo.token_encoder.projection"])
     assert losses_of(train(tmp_path, corpus, "run", cell_size=16, overwrite=True, max_steps=3))
 
 
