@@ -71,6 +71,8 @@ class ElmoPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _auto_class = "AutoModel"  # saving copies the code; what loads as what stands in the configuration's auto_map
     _no_split_modules = ["ElmoCharacterCNN", "ElmoLSTMLayer"]
+    # Losses are means over a batch, and Trainer divides them by its accumulation steps.
+    accepts_loss_kwargs = False
 
     @torch.no_grad()
     def _init_weights(self, module):

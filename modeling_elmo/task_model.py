@@ -21,9 +21,6 @@ class ElmoTaskModel(ElmoPreTrainedModel):
     A subclass ends its `__init__` with `self.post_init()` and `self.set_trainable()`.
     """
 
-    # Losses are means over a batch's rows, and Trainer divides them by its accumulation steps.
-    accepts_loss_kwargs = False
-
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         self.elmo = ElmoModel(config)

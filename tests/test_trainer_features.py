@@ -14,11 +14,12 @@ import pytest
 import torch
 from huggingface_hub import HfApi
 from tiny_heads import make_head
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from modeling_elmo import (
     ElmoForCoreferenceResolution,
+    ElmoForPreTraining,
     ElmoForQuestionAnswering,
     ElmoForSemanticRoleLabeling,
     ElmoForSequenceClassification,
@@ -211,6 +212,31 @@ def test_accumulated_batches_train_as_one(head, tmp_path):
     for name, value in after[0].items():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(value, after[1][name], rtol=0, atol=1e-5, msg=name)
+
+
+def test_accumulated_batches_pretrain_as_one(tmp_path):
+    examples = [
+        {**example, "labels": np.full(5, 3)} for example in encode_texts(TOKENIZER, [["ann", "met", "bo"]] * 4)
+    ]
+    after = []
+    for size, steps in ((1, 4), (4, 1)):
+        model = make_head(ElmoForPreTraining, dropout=0.0, num_negative_samples=0)
+        arguments = TrainingArguments(
+            str(tmp_path),
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=steps,
+            max_steps=1,
+            optim="sgd",
+            learning_rate=1.0,
+            save_strategy="no",
+            max_grad_norm=0.0,
+            report_to="none",
+            use_cpu=True,
+        )
+        Trainer(model, arguments, PaddingCollator(TOKENIZER), examples).train()
+        after.append(weights(model))
+    for name, value in after[0].items():
+        torch.testing.assert_close(value, after[1][name], rtol=0, atol=1e-5, msg=name)
 
 
 def test_going_on_from_a_checkpoint_gives_the_same(head, tmp_path):
