@@ -14,6 +14,8 @@ from .configuration_elmo import LABEL_SCHEMES
 # The score of what the label scheme forbids: no sum of real scores outweighs it, and it is finite, so that gradients
 # and softmax stay so too.
 FORBIDDEN = -1e4
+# How far, in nats, labels that are not on the best sequence stay behind it, though they be as good or rounded up.
+BEHIND = 1e-5
 
 
 def detect_label_scheme(labels: Sequence[str]) -> str:
@@ -146,9 +148,12 @@ class ElmoCRF(nn.Module):
 
     def best_scores(self, emissions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Max-marginals: for each word and label the score of the best sequence that has this label there, less that
-        of the best of all, so that the Viterbi path has 0. `(batch, sequence, labels)`, 0 where masked."""
+        of the best of all, so that the Viterbi path has 0 and, of several that are equally good, is the only one that
+        has it. `(batch, sequence, labels)`, 0 where masked."""
         scores = max_marginals(emissions.float(), mask, *self.scores())
-        return (scores - scores.amax(-1, keepdim=True)) * mask[..., None]
+        scores = (scores - scores.amax(-1, keepdim=True)).clamp(max=-BEHIND)
+        path = self.decode(emissions, mask).clamp(min=0)
+        return scores.scatter(-1, path[..., None], 0.0) * mask[..., None]
 
     def decode(self, emissions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The best label sequence of each row: `(batch, sequence)`, -100 where masked."""

@@ -178,3 +178,16 @@ def test_forbidden_transitions_never_win():
     emissions = torch.tensor([[[5.0, 0.0], [0.0, 6.0], [5.0, 0.0]]])
     zeros = torch.zeros(2)
     assert viterbi(emissions, torch.ones(1, 3, dtype=torch.bool), transitions, zeros, zeros).tolist() == [[0, 0, 0]]
+
+
+def test_the_highest_scores_are_one_sequence_where_several_are_the_best():
+    crf = make_crf(["O", "B-A", "I-A", "B-B", "I-B"], "BIO")
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            parameter.zero_()
+    # B-A I-A scores what O B-B does; the first label of each at its word makes O I-A, which is forbidden.
+    emissions = torch.tensor([[[1.0, 1, 0, 0, 0], [0, 0, 1, 1, 0]]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    best = crf.best_scores(emissions, mask).argmax(-1)
+    assert torch.equal(best, crf.decode(emissions, mask))
+    assert bool(crf.may_follow[best[0, 0], best[0, 1]])
