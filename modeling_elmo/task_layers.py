@@ -108,7 +108,7 @@ def left_aligned(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Where each row's True positions stand, moved together to the left, and the mask after the move:
     `(batch, sequence)` -> `(batch, longest)`, `(batch, longest)`. `longest` is at least 1."""
     lengths = mask.sum(-1)
-    longest = max(int(lengths.max()), 1)
+    longest = max([1, *lengths.tolist()])
     index = (~mask).to(torch.uint8).argsort(dim=-1, stable=True)[:, :longest]
     return index, torch.arange(longest, device=mask.device) < lengths[:, None]
 

@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+from tiny_heads import make_head
 from transformers import (
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
@@ -219,3 +220,9 @@ def test_learns_with_trainer_and_serves_in_a_pipeline(make_config, tokenizer, sm
     answers = classify(["A charming and funny cast.", "What a boring, stupid comedy!"])
     assert [answer["label"] for answer in answers] == ["positive", "negative"]
     assert [pair["label"] for pair in classify([{"text": "So warm.", "text_pair": "So cold."}])]
+
+
+def test_a_batch_without_texts():
+    model = make_head(ElmoForSequenceClassification, num_labels=2).eval()
+    characters = torch.zeros(0, 3, model.config.max_characters_per_token, dtype=torch.int16)
+    assert model(character_ids=characters).logits.shape == (0, 2)
