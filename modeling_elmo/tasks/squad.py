@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tokenization_elmo import ElmoTokenizer
 
+NUM_MARKS = 4  # boundary marks of a pair
+
 
 @dataclass(frozen=True)
 class Question:
@@ -42,7 +44,7 @@ def read_squad(path: str | Path) -> Iterator[Question]:
     """
     with open_file(path, "rt") as file:
         try:
-            articles = json.load(file)["data"]
+            articles = list(json.load(file)["data"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a SQuAD file, a JSON object with a list 'data': {error}") from error
     for number, article in enumerate(articles):
@@ -65,8 +67,10 @@ def read_squad(path: str | Path) -> Iterator[Question]:
                 )
             except KeyError as error:
                 raise ValueError(f"{path}: question {entry.get('id')!r} lacks {error}") from error
+            except TypeError:
+                raise ValueError(f"{path}: question {entry.get('id')!r} has answers that are no objects") from None
             for text, start in zip(question.answers, question.starts, strict=True):
-                if not isinstance(text, str) or not text or not isinstance(start, int):
+                if not isinstance(text, str) or not text or not isinstance(start, int) or start < 0:
                     raise ValueError(
                         f"{path}: question {question.key!r}: an answer needs a text that is not empty and a number "
                         f"where it begins, not {text!r} and {start!r}"
@@ -88,7 +92,18 @@ def encode_questions(
     Returns:
         what the tokenizer gives, with `start_positions` and `end_positions` (of the first answer; 0 where the window
         does not hold all of it), `overflow_to_sample_mapping` (the question of each window) and `offset_mapping`.
+
+    Raises:
+        ValueError: naming the question beside which a window has no room for more words than overlap.
     """
+    for question in questions:
+        length = len(tokenizer.split_words(question.question))
+        room = max_length - NUM_MARKS - length
+        if room <= stride and room < len(tokenizer.split_words(question.context)):  # Rust would panic
+            raise ValueError(
+                f"question {question.key!r} has {length} words, too many for windows of {max_length} that overlap by "
+                f"{stride}: raise max_length, or lower stride"
+            )
     encoding = tokenizer(
         [question.question for question in questions],
         [question.context for question in questions],

@@ -39,6 +39,12 @@ def test_reads_answers_and_impossible_questions(tmp_path):
         (json.dumps(squad(answers=[{"text": "", "answer_start": 3}])), "'q1': an answer needs a text .* not '' and 3"),
         (json.dumps(squad(answers=[{"text": "R", "answer_start": "3"}])), "'q1': an answer needs .* not 'R' and '3'"),
         (
+            json.dumps(squad(answers=[{"text": "911", "answer_start": -4}])),
+            "'q1': an answer needs .* not '911' and -4",
+        ),
+        (json.dumps(squad(answers=["Rollo"])), "'q1' has answers that are no objects"),
+        (json.dumps({"data": 5}), "not a SQuAD file"),
+        (
             json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": ["x"]}]}]}),
             "article 0 of 'data' has a question that is no object: 'x'",
         ),
@@ -98,3 +104,12 @@ def test_exact_match_and_f1():
     assert exact_match("", []) == 1 and exact_match("x", []) == 0
     assert answer_f1("in the Norman lands", ["Norman lands", "x"]) == pytest.approx(2 * 2 / 5)
     assert answer_f1("", []) == 1 and answer_f1("x", []) == 0
+
+
+def test_a_question_that_leaves_no_room_for_its_text_is_named():
+    question = Question("long", "why " * 20, "one two three four five six seven", (), ())
+    for max_length, stride in ((30, 20), (20, 5)):
+        with pytest.raises(ValueError, match="question 'long' has 20 words"):
+            encode_questions([question], ElmoTokenizer(), max_length, stride)
+    assert len(encode_questions([question], ElmoTokenizer(), 30, 5)["input_ids"]) == 2
+    assert len(encode_questions([question], ElmoTokenizer(), 31, 20)["input_ids"]) == 1
