@@ -193,15 +193,12 @@ def write_conll2012(documents: Iterable[Document], path: str | Path):
 def _chain_column(document: Document) -> list[str]:
     marks: list[list[str]] = [[] for _ in document.words]
     for chain, spans in enumerate(document.clusters):
-        # Longer mentions open first and close last, so that a chain nested in itself reads back as it was.
-        for first, last in sorted(spans, key=lambda span: (span[0], -span[1])):
-            if first == last:
-                marks[first].append(f"({chain})")
-            else:
-                marks[first].append(f"({chain}")
-        for first, last in sorted(spans, key=lambda span: (span[1], -span[0])):
+        # A word's mentions end before others begin, so that a chain whose mentions overlap in it reads back as it was.
+        for first, last in spans:
             if first != last:
                 marks[last].append(f"{chain})")
+        for first, last in spans:
+            marks[first].append(f"({chain})" if first == last else f"({chain}")
     return ["|".join(mark) or "-" for mark in marks]
 
 

@@ -60,3 +60,10 @@ def test_malformed_lines_are_named(tmp_path, old, new, message):
     path = write(tmp_path, TEXT.replace(old, new, 1))
     with pytest.raises(FormatError, match=message):
         list(read_conll2012(path))
+
+
+def test_mentions_of_a_chain_that_share_an_edge_read_back(tmp_path):
+    sentence = Sentence(["a", "b", "c"], ["-"] * 3, ["-"] * 3)
+    document = Document("nw/a", 0, [sentence], [[(0, 1), (1, 1), (1, 2)]])
+    write_conll2012([document], tmp_path / "edges.conll")
+    assert next(read_conll2012(tmp_path / "edges.conll")) == document
