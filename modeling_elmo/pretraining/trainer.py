@@ -45,7 +45,7 @@ class TrainerState:
         step: steps done.
         words: words read in each direction, over all processes.
         seconds: spent on training steps.
-        best_step, best_perplexity: of the best held-out perplexity so far (mean over directions).
+        best_step, best_perplexity: of the best held-out perplexity since training began (mean over directions).
         losses: `step`, `words`, `loss` at every line of progress.
         evaluations: `step`, `words`, `seconds`, `forward`, `backward` perplexity.
     """
@@ -338,7 +338,7 @@ class PretrainingTrainer:
                 "perplexity": perplexity.mean,
             }
         )
-        if perplexity.mean < state.best_perplexity:
+        if state.step and perplexity.mean < state.best_perplexity:  # of what is kept: at step 0 there is no checkpoint
             state.best_step, state.best_perplexity = state.step, perplexity.mean
         unigram = "" if self.unigram is None else f" (a unigram model has {self.unigram:.1f})"
         self.accelerator.print(f"step {state.step:>6,} | held-out perplexity: {perplexity}{unigram}", flush=True)

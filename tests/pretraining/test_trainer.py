@@ -119,6 +119,17 @@ def test_what_a_run_leaves_behind(tmp_path, corpus):
     ]
 
 
+def test_the_card_speaks_of_the_model_that_is_left_behind(tmp_path, corpus):
+    output = train(tmp_path, corpus, "worse", optimizer="sgd", learning_rate=300.0)
+    first, *trained = state_of(output)["evaluations"]
+    best = min(trained, key=lambda each: each["perplexity"])
+    assert first["perplexity"] < best["perplexity"], "the model before training is the best, and is not kept"
+    assert f"{best['forward']:.1f} forward" in (output / "README.md").read_text()
+    kept = load_file(output / "checkpoints" / f"step-{best['step']:08d}" / "model.safetensors")
+    for name, value in load_file(output / "model.safetensors").items():
+        assert torch.equal(value, kept[name]), name
+
+
 def test_accumulation_changes_nothing(tmp_path, corpus):
     whole = train(tmp_path, corpus, "whole")
     parts = train(tmp_path, corpus, "parts", accumulation_steps=2)
