@@ -96,7 +96,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
     set_seed(training.seed)
     splits = load_splits(
         data,
-        training.data_seed or training.seed,
+        training.split_seed,
         lambda path: list(read_conll2012(path)),
         documents_from_dataset,
         lambda document: document.key,

@@ -75,7 +75,7 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
     set_seed(training.seed)
     splits = load_splits(
         data,
-        training.data_seed or training.seed,
+        training.split_seed,
         lambda path: checked(read_squad(path), data.version_2, path),
         lambda rows: checked(from_dataset(rows), data.version_2, data.dataset_name),
         lambda question: question.context,

@@ -119,6 +119,11 @@ class FinetuningArguments(TrainingArguments):
         self.names_metric = self.metric_for_best_model is not None
         super().__post_init__()
 
+    @property
+    def split_seed(self) -> int:
+        """Of what is drawn from the data before training."""
+        return self.seed if self.data_seed is None else self.data_seed
+
     def prefer(self, metric: str):
         """The best checkpoint is that with the highest value of this metric, unless the options name another."""
         # Trainer's own default, which it sets by now, is the lowest loss.
@@ -319,7 +324,8 @@ def finetune(
             raise ValueError("--cache_layers needs a frozen biLM: leave --unfreeze and --without_elmo out")
         model.to(training.device)
         everything = [example for split in examples.values() for example in split]
-        cache = LayerCache.build(data.cache_layers, model.elmo, everything, data.cache_dtype)
+        with training.main_process_first(local=False):  # the others find the cache complete
+            cache = LayerCache.build(data.cache_layers, model.elmo, everything, data.cache_dtype)
         keep_characters = model.config.context_free_size > 0
         sets = {name: CachedLayersDataset(split, cache, keep_characters) for name, split in sets.items()}
     if not isinstance(compute_metrics, Mapping):

@@ -63,7 +63,7 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
     set_seed(training.seed)
     splits = load_splits(
         data,
-        training.data_seed or training.seed,
+        training.split_seed,
         lambda path: role_sentences(read_conll2012(path)),
         lambda rows: role_sentences(documents_from_dataset(rows)),
         lambda item: item.key,

@@ -82,7 +82,7 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
     set_seed(training.seed)
     splits = load_splits(
         data,
-        training.data_seed or training.seed,
+        training.split_seed,
         lambda path: read_texts(path, data, is_training=path == data.train_file),
         lambda rows: from_dataset(rows, data),
         lambda item: str(item.text),

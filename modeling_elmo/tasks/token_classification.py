@@ -64,7 +64,7 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
     set_seed(training.seed)
     splits = load_splits(
         data,
-        training.data_seed or training.seed,
+        training.split_seed,
         lambda path: read_tagged(path, data),
         lambda rows: from_dataset(rows, data),
         lambda sentence: " ".join(sentence.words),

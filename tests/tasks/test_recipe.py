@@ -1,6 +1,7 @@
 """What the recipes share: splits, the baseline, optimizer, results."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -9,11 +10,13 @@ from transformers import AutoModelForTokenClassification, HfArgumentParser
 from modeling_elmo import ElmoForTokenClassification, ElmoModel, ElmoTokenizer
 from modeling_elmo.task_model import CONTEXT_FREE_SCALE
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
+from modeling_elmo.tasks.layer_cache import LayerCache
 from modeling_elmo.tasks.recipe import (
     DataArguments,
     FinetuningArguments,
     ModelArguments,
     describe_results,
+    finetune,
     hold_out,
     load_model,
     load_splits,
@@ -155,3 +158,33 @@ def test_a_local_folder_is_a_data_set(tmp_path):
     splits = load_splits(data, 0, None, lambda rows: [row["text"] for row in rows], str)
     assert len(splits["train"]) == 10 and len(splits["validation"]) == 2
     assert all(text.startswith(name) for name, texts in splits.items() for text in texts)
+
+
+def test_the_data_seed_may_be_zero(tmp_path):
+    assert FinetuningArguments(str(tmp_path), seed=3, data_seed=0).split_seed == 0
+    assert FinetuningArguments(str(tmp_path), seed=3).split_seed == 3
+
+
+def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypatch):
+    class Filled(Exception):
+        pass
+
+    waiting = []
+
+    @contextmanager
+    def main_process_first(self, local=True, desc=""):
+        waiting.append("all nodes" if not local else "this node")
+        yield
+        waiting.clear()
+
+    def build(*arguments):
+        assert waiting == ["all nodes"]
+        raise Filled
+
+    monkeypatch.setattr(FinetuningArguments, "main_process_first", main_process_first)
+    monkeypatch.setattr(LayerCache, "build", build)
+    data = DataArguments(train_file="a", validation_file="b", cache_layers=str(tmp_path))
+    model = make_model(model_class=ElmoForTokenClassification, num_labels=2)
+    examples = {"train": [], "validation": []}
+    with pytest.raises(Filled):
+        finetune(model, ElmoTokenizer(), examples, {}, data, None, FinetuningArguments(str(tmp_path)), {})
