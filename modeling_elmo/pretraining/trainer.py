@@ -16,7 +16,7 @@ from accelerate import Accelerator
 
 from ..modeling_elmo import ElmoForPreTraining
 from ..softmax import NegativeSamples, sample_log_uniform
-from .arguments import PretrainingArguments
+from .arguments import DataArguments, ModelArguments, PretrainingArguments, TrainingArguments
 from .checkpoints import (
     checkpoint_path,
     clean_up,
@@ -447,6 +447,8 @@ FIXED = (
 def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArguments):
     """Refuses to go on from a checkpoint of another run."""
     now = now.as_dict()
+    # A run that knew no such option yet did what its default does.
+    before = PretrainingArguments(DataArguments(), ModelArguments(), TrainingArguments()).as_dict() | before
     for name in FIXED:
         if before[name] != now[name]:
             raise ValueError(

@@ -21,6 +21,7 @@ from modeling_elmo import ElmoModel, ElmoTokenizer
 from modeling_elmo.pretraining import run
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining.checkpoints import load_tensors, saved_checkpoints
+from modeling_elmo.pretraining.trainer import check_same_run
 
 TINY = {
     "character_embedding_size": 4,
@@ -175,6 +176,14 @@ def test_resuming_is_exact(tmp_path, corpus):
         resumed = train(tmp_path, corpus, "resumed", **options, max_steps=steps)
     assert_same_weights(whole, resumed)
     assert losses_of(resumed)[-3:] == losses_of(whole)[-3:]
+
+
+def test_a_run_that_is_older_than_an_option_goes_on():
+    before = parse_arguments([]).as_dict()
+    del before["frozen"]
+    check_same_run(Path("old"), before, parse_arguments([]))
+    with pytest.raises(ValueError, match=r"old is from a run with frozen = \[\], not \['softmax'\]"):
+        check_same_run(Path("old"), before, parse_arguments(["--frozen", "softmax"]))
 
 
 def test_going_on_as_another_run_is_refused(tmp_path, corpus):
