@@ -27,7 +27,7 @@ from .recipe import (
     set_seed,
     write_summary,
 )
-from .squad import Question, best_answers, encode_questions, read_squad
+from .squad import Question, best_answers, encode_questions, questions_from_dataset, read_squad
 
 QUESTIONS_PER_CALL = 256
 
@@ -77,7 +77,7 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         data,
         training.split_seed,
         lambda path: checked(read_squad(path), data.version_2, path),
-        lambda rows: checked(from_dataset(rows), data.version_2, data.dataset_name),
+        lambda rows: checked(questions_from_dataset(rows, data.dataset_name), data.version_2, data.dataset_name),
         lambda question: question.context,
     )
     tokenizer, model = load_model(
@@ -153,20 +153,6 @@ def checked(questions: Iterable[Question], version_2: bool, source: str) -> list
         if not question.question.strip() or not question.context.strip():
             raise ValueError(f"{source}: question {question.key!r} or its text has no words")
     return questions
-
-
-def from_dataset(dataset) -> list[Question]:
-    """The questions of a `datasets.Dataset` with the columns of `squad` and `squad_v2`."""
-    return [
-        Question(
-            row["id"],
-            row["question"],
-            row["context"],
-            tuple(row["answers"]["text"]),
-            tuple(row["answers"]["answer_start"]),
-        )
-        for row in dataset
-    ]
 
 
 def training_words(splitter: ElmoTokenizer, questions: Sequence[Question]) -> list[list[str]]:

@@ -32,7 +32,7 @@ from .recipe import (
     write_summary,
 )
 from .sentiment_trees import read_trees
-from .tables import read_table, write_jsonl
+from .tables import read_table, require_columns, write_jsonl
 
 FORMATS = ("trees", "tsv", "jsonl")
 
@@ -50,7 +50,10 @@ class LabelledText:
 class TextArguments(DataArguments):
     file_format: str | None = field(
         default=None,
-        metadata={"help": "tsv, jsonl or trees (in brackets, a class at every phrase). By default the file's ending."},
+        metadata={
+            "help": "tsv, jsonl or trees (in brackets, a class at every phrase). By default tsv or jsonl, as the "
+            "file's name ends."
+        },
     )
     text_column: str = "text"
     text_pair_column: str | None = None
@@ -67,6 +70,10 @@ class TextArguments(DataArguments):
         super().__post_init__()
         if self.file_format not in (None, *FORMATS):
             raise ValueError(f"--file_format is {self.file_format!r}; it must be one of {FORMATS}")
+
+    @property
+    def columns(self) -> list[str]:
+        return [self.text_column, self.label_column, *([self.text_pair_column] if self.text_pair_column else [])]
 
 
 def main(
@@ -127,12 +134,12 @@ def read_texts(path: str, data: TextArguments, is_training: bool) -> list[Labell
             return [LabelledText(tree.words, None, tree.label) for tree in trees]
         phrases = {(tuple(phrase.words), phrase.label) for tree in trees for phrase in tree.phrases()}
         return [LabelledText(list(words), None, label) for words, label in sorted(phrases)]
-    columns = [data.text_column, data.label_column, *([data.text_pair_column] if data.text_pair_column else [])]
-    return _from_rows(read_table(path, columns, data.file_format), data, path)
+    return _from_rows(read_table(path, data.columns, data.file_format), data, path)
 
 
 def from_dataset(dataset, data: TextArguments) -> list[LabelledText]:
     """The items of a `datasets.Dataset`; classes get their names."""
+    require_columns(dataset, data.columns, data.dataset_name)
     feature = dataset.features[data.label_column]
     rows = list(dataset)
     if hasattr(feature, "int2str"):

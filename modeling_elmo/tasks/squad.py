@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .text_files import open_file
+from .tables import require_columns
+from .text_files import numbered_lines
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -42,11 +43,11 @@ def read_squad(path: str | Path) -> Iterator[Question]:
     Raises:
         ValueError: naming the file and the question, if a field is missing or an answer does not stand at its place.
     """
-    with open_file(path, "rt") as file:
-        try:
-            articles = list(json.load(file)["data"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a SQuAD file, a JSON object with a list 'data': {error}") from error
+    text = "\n".join(line for _, line in numbered_lines(path))
+    try:
+        articles = list(json.loads(text)["data"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a SQuAD file, a JSON object with a list 'data': {error}") from error
     for number, article in enumerate(articles):
         try:
             paragraphs = [(paragraph["context"], paragraph["qas"]) for paragraph in article["paragraphs"]]
@@ -69,15 +70,39 @@ def read_squad(path: str | Path) -> Iterator[Question]:
                 raise ValueError(f"{path}: question {entry.get('id')!r} lacks {error}") from error
             except TypeError:
                 raise ValueError(f"{path}: question {entry.get('id')!r} has answers that are no objects") from None
-            for text, start in zip(question.answers, question.starts, strict=True):
-                if not isinstance(text, str) or not text or not isinstance(start, int) or start < 0:
-                    raise ValueError(
-                        f"{path}: question {question.key!r}: an answer needs a text that is not empty and a number "
-                        f"where it begins, not {text!r} and {start!r}"
-                    )
-                if question.context[start : start + len(text)] != text:
-                    raise ValueError(f"{path}: question {question.key!r}: {text!r} is not at character {start}")
+            check_answers(question, path)
             yield question
+
+
+def questions_from_dataset(dataset, source: str) -> Iterator[Question]:
+    """The questions of a `datasets.Dataset` with the columns of `squad` and `squad_v2`.
+
+    Raises:
+        ValueError: naming `source` and the question, if a column is missing or an answer does not stand at its place.
+    """
+    require_columns(dataset, ("id", "question", "context", "answers"), source)
+    for row in dataset:
+        answers = row["answers"]
+        if not isinstance(answers, dict) or not {"text", "answer_start"} <= set(answers):
+            raise ValueError(f"{source}: question {row['id']!r}: answers need 'text' and 'answer_start': {answers!r}")
+        texts, starts = tuple(answers["text"]), tuple(answers["answer_start"])
+        if len(texts) != len(starts):
+            raise ValueError(f"{source}: question {row['id']!r} has {len(texts)} answers at {len(starts)} places")
+        question = Question(row["id"], row["question"], row["context"], texts, starts)
+        check_answers(question, source)
+        yield question
+
+
+def check_answers(question: Question, source: str | Path):
+    """Raises a ValueError that names the question unless each answer stands at its place in the text."""
+    for text, start in zip(question.answers, question.starts, strict=True):
+        if not isinstance(text, str) or not text or not isinstance(start, int) or start < 0:
+            raise ValueError(
+                f"{source}: question {question.key!r}: an answer needs a text that is not empty and a number "
+                f"where it begins, not {text!r} and {start!r}"
+            )
+        if question.context[start : start + len(text)] != text:
+            raise ValueError(f"{source}: question {question.key!r}: {text!r} is not at character {start}")
 
 
 def encode_questions(
@@ -178,4 +203,4 @@ def best_answers(
     return found
 
 
-__all__ = ["Question", "best_answers", "encode_questions", "read_squad"]
+__all__ = ["Question", "best_answers", "encode_questions", "questions_from_dataset", "read_squad"]

@@ -1,4 +1,4 @@
-"""Rows with named columns: TSV with a header line, and JSON lines."""
+"""Rows with named columns: TSV with a header line, JSON lines, and data sets."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -63,10 +63,17 @@ def _read_jsonl(path, columns) -> list[dict[str, Any]]:
     return rows
 
 
+def require_columns(dataset, columns: Sequence[str], source: str):
+    """Raises a ValueError that names what is there, unless a `datasets.Dataset` has these columns."""
+    for column in columns:
+        if column not in dataset.column_names:
+            raise ValueError(f"{source}: no column {column!r}; there are {dataset.column_names}")
+
+
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]):
     """Writes an object a line."""
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-__all__ = ["read_table", "write_jsonl"]
+__all__ = ["read_table", "require_columns", "write_jsonl"]

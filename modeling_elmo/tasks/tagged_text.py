@@ -53,8 +53,11 @@ def read_conllu(path: str | Path, column: str = "upos") -> list[TaggedSentence]:
         column: what the label is: `"upos"`, `"xpos"` or another of the format's ten columns.
 
     Raises:
+        ValueError: if the format has no such column.
         FormatError: naming file and line, for a line without ten columns, or word numbers out of order.
     """
+    if column not in CONLLU_COLUMNS:
+        raise ValueError(f"{path}: CoNLL-U has no column {column!r}, only {CONLLU_COLUMNS}")
     place = CONLLU_COLUMNS.index(column)
     sentences, words, labels = [], [], []
     for number, line in [*numbered_lines(path), (0, "")]:

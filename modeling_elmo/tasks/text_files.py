@@ -1,6 +1,7 @@
 """Lines of text files, and errors that say where a file is wrong."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -20,14 +21,17 @@ def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file, plain or `.gz`, counted from 1, without their line feeds.
 
     Raises:
-        FormatError: if a line is not UTF-8.
+        FormatError: if a line is not UTF-8, or the gzip stream is broken.
     """
+    number = 0
     with open_file(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
+        try:
+            for number, line in enumerate(lines, 1):
                 yield number, line.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise FormatError(f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start})") from None
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start})") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FormatError(f"{path}, after line {number}: the gzip file is broken ({error})") from None
 
 
 def suffix(path: str | Path) -> str:

@@ -21,6 +21,7 @@ from .recipe import (
     set_seed,
     write_summary,
 )
+from .tables import require_columns
 from .tagged_text import TaggedSentence, read_columns, read_conllu, to_bio, to_bioes, write_columns
 from .text_files import suffix
 
@@ -128,12 +129,20 @@ def read_tagged(path: str, data: TaggingArguments) -> list[TaggedSentence]:
     file_format = data.file_format or ("conllu" if suffix(path) == ".conllu" else "columns")
     if file_format == "conllu":
         return read_conllu(path, data.label_column or "upos")
-    return read_columns(path, int(data.label_column or -1))
+    try:
+        column = int(data.label_column or -1)
+    except ValueError:
+        raise ValueError(f"--label_column is {data.label_column!r}; in columns it must be a number") from None
+    return read_columns(path, column)
 
 
 def from_dataset(dataset, data: TaggingArguments) -> list[TaggedSentence]:
     """The sentences of a `datasets.Dataset`; classes get their names."""
     column = data.label_column or "tags"
+    require_columns(dataset, [data.words_column, column], data.dataset_name)
+    for each in (data.words_column, column):
+        if not hasattr(dataset.features[each], "feature"):
+            raise ValueError(f"{data.dataset_name}: the column {each!r} has no lists, with a value for each word")
     feature = dataset.features[column].feature
     name = feature.int2str if hasattr(feature, "int2str") else str
     return [

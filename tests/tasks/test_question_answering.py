@@ -11,7 +11,6 @@ from modeling_elmo.tasks.question_answering import (
     QuestionWindows,
     answer,
     checked,
-    from_dataset,
     score,
     search_thresholds,
 )
@@ -84,15 +83,6 @@ def test_questions_are_checked():
         checked([QUESTIONS[0], QUESTIONS[0]], False, "f")
     with pytest.raises(ValueError, match="f: question 'e' or its text has no words"):
         checked([Question("e", " ", CONTEXT, ("The",), (0,))], False, "f")
-
-
-def test_rows_of_a_data_set():
-    row = {"id": "a", "title": "N", "question": "Who?", "context": CONTEXT}
-    rows = [
-        row | {"answers": {"text": ["The"], "answer_start": [0]}},
-        row | {"answers": {"text": [], "answer_start": []}},
-    ]
-    assert [(each.answers, each.starts) for each in from_dataset(rows)] == [(("The",), (0,)), ((), ())]
 
 
 def test_answer_does_not_depend_on_the_batches(make_model):

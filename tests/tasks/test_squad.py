@@ -5,10 +5,17 @@ import json
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from modeling_elmo import ElmoTokenizer
 from modeling_elmo.metrics import answer_f1, exact_match
-from modeling_elmo.tasks.squad import Question, best_answers, encode_questions, read_squad
+from modeling_elmo.tasks.squad import (
+    Question,
+    best_answers,
+    encode_questions,
+    questions_from_dataset,
+    read_squad,
+)
 
 CONTEXT = "The Normans (Nourmands) lived in Normandy, France. " + "They sailed far. " * 10 + "Rollo led them in 911."
 
@@ -113,3 +120,33 @@ def test_a_question_that_leaves_no_room_for_its_text_is_named():
             encode_questions([question], ElmoTokenizer(), max_length, stride)
     assert len(encode_questions([question], ElmoTokenizer(), 30, 5)["input_ids"]) == 2
     assert len(encode_questions([question], ElmoTokenizer(), 31, 20)["input_ids"]) == 1
+
+
+def rows(*answers):
+    return Dataset.from_list(
+        [
+            {"id": f"q{number}", "title": "N", "question": "Who?", "context": CONTEXT, "answers": each}
+            for number, each in enumerate(answers)
+        ]
+    )
+
+
+def test_a_data_set_has_questions_with_and_without_answers():
+    some, none = {"text": ["The"], "answer_start": [0]}, {"text": [], "answer_start": []}
+    questions = list(questions_from_dataset(rows(some, none), "squad"))
+    assert [(each.key, each.answers, each.starts) for each in questions] == [("q0", ("The",), (0,)), ("q1", (), ())]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (rows({"text": ["Rollo"], "answer_start": [3]}), "squad: question 'q0': 'Rollo' is not at character 3"),
+        (rows({"text": ["The"], "answer_start": []}), "squad: question 'q0' has 1 answers at 0 places"),
+        (rows(None), "squad: question 'q0': answers need 'text' and 'answer_start': None"),
+        (rows({"text": ["The"]}), "squad: question 'q0': answers need 'text' and 'answer_start'"),
+        (rows(None).remove_columns("context"), "squad: no column 'context'; there are"),
+    ],
+)
+def test_malformed_rows_of_a_data_set_are_named(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        list(questions_from_dataset(dataset, "squad"))

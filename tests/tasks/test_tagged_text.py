@@ -82,6 +82,8 @@ def test_conllu(tmp_path):
         [("tốt đẹp", "ADJ")],
     ]
     assert read_conllu(path, "xpos")[0].labels == ["VB", "RB", "VB"]
+    with pytest.raises(ValueError, match="dev.conllu: CoNLL-U has no column 'ner', only"):
+        read_conllu(path, "ner")
 
 
 @pytest.mark.parametrize(
