@@ -70,6 +70,11 @@ class TextArguments(DataArguments):
         super().__post_init__()
         if self.file_format not in (None, *FORMATS):
             raise ValueError(f"--file_format is {self.file_format!r}; it must be one of {FORMATS}")
+        if self.file_format == "trees" and self.validation_fraction and not self.sentences_only:
+            raise ValueError(
+                "--validation_fraction would hold out phrases of sentences that are trained on: "
+                "give --validation_file, or --sentences_only"
+            )
 
     @property
     def columns(self) -> list[str]:

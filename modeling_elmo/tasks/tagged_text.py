@@ -91,9 +91,10 @@ def write_columns(path: str | Path, sentences: Iterable[Sequence[Sequence[str]]]
 
 
 def to_bio(labels: Sequence[str]) -> list[str]:
-    """IOB1, where `B-` only stands between two entities of a kind that touch, as BIO; BIO stays as it is."""
+    """IOB1, where `B-` only stands between two entities of a kind that touch, and BIOES as BIO; BIO stays as it is."""
     converted, before = [], "O"
     for label in labels:
+        label = {"E-": "I-", "S-": "B-"}.get(label[:2], label[:2]) + label[2:]
         begins = label.startswith("I-") and before[:2] not in ("B-", "I-")
         begins |= label.startswith("I-") and before[2:] != label[2:]
         converted.append("B-" + label[2:] if begins else label)

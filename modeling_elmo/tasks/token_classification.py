@@ -153,7 +153,7 @@ def from_dataset(dataset, data: TaggingArguments) -> list[TaggedSentence]:
 
 
 def is_entity_label(label: str) -> bool:
-    return label == "O" or label[:2] in ("B-", "I-")
+    return label == "O" or label[:2] in ("B-", "I-", "E-", "S-")
 
 
 def decode(

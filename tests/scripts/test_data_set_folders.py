@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Sequence
 
 TEXTS = [("a lovely film", "good"), ("a dull film", "bad")] * 6
-TAGGED = [(["Anna", "left", "Oslo", "."], ["B-PER", "O", "B-LOC", "O"])] * 8
+TAGGED = [(["Anna", "left", "Oslo", "."], ["S-PER", "O", "S-LOC", "O"])] * 8
 CONTEXT = "Ann lives in York ."
 QUESTIONS = [
     {
@@ -43,12 +43,13 @@ def test_texts_whose_classes_have_names(tmp_path, finetune, options):
 
 
 def test_tags_whose_classes_have_names(tmp_path, finetune, options):
-    names = ClassLabel(names=["O", "B-PER", "B-LOC"])
+    names = ClassLabel(names=["O", "S-PER", "S-LOC"])
     dataset = Dataset.from_list([{"tokens": words, "ner_tags": tags} for words, tags in TAGGED])
     folder = write_splits(tmp_path / "news", dataset.cast_column("ner_tags", Sequence(names)))
     options += ["--dataset_name", folder]
     metrics = finetune("token_classification", tmp_path / "out", *options, "--label_column", "ner_tags")
-    assert {"precision", "recall", "f1"} <= set(metrics["validation"])
+    assert {"precision", "recall", "f1"} <= set(metrics["validation"])  # so BIOES is known as entities' labels
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["labels"] == ["B-LOC", "B-PER", "O"]
     with pytest.raises(SystemExit, match=r"news: no column 'tags'; there are \['tokens', 'ner_tags'\]"):
         finetune("token_classification", tmp_path / "out", *options)
     flat = write_splits(tmp_path / "flat", Dataset.from_list([{"tokens": "Anna left", "tags": "B-PER O"}]))

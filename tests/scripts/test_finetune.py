@@ -132,6 +132,12 @@ def test_trees_and_the_bag_of_words(run, base, tmp_path, capsys):
     assert f"bag of words, validation: accuracy {accuracy:.4f}" in capsys.readouterr().out
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions_validation.jsonl").read_text().splitlines()]
     assert len(rows) == 30 and set(rows[0]) == {"text", "label", "prediction", "scores"}
+    with pytest.raises(SystemExit, match="would hold out phrases of sentences that are trained on"):
+        run(
+            "finetune_sequence_classification.py",
+            *("--model_name_or_path", base, "--file_format", "trees", "--train_file", train),
+            *("--output_dir", tmp_path / "out", "--validation_fraction", 0.1),
+        )
 
 
 def test_entailment_without_elmo_and_resume(run, tmp_path):

@@ -117,6 +117,7 @@ def test_to_bio(labels, expected):
 def test_to_bioes():
     labels = "B-PER I-PER I-PER O B-LOC B-LOC I-LOC B-PER"
     assert to_bioes(labels.split()) == ["B-PER", "I-PER", "E-PER", "O", "S-LOC", "B-LOC", "E-LOC", "S-PER"]
+    assert to_bio(to_bioes(labels.split())) == labels.split()
 
 
 def test_real_files(shared_data):
