@@ -46,7 +46,7 @@ class TrainerState:
         words: words read in each direction, over all processes.
         seconds: spent on training steps.
         best_step, best_perplexity: of the best held-out perplexity since training began (mean over directions).
-        losses: `step`, `words`, `loss` at every line of progress.
+        losses: `step`, `words`, `loss` at every line of progress; the mean since the line before.
         evaluations: `step`, `words`, `seconds`, `forward`, `backward` perplexity.
     """
 
@@ -137,6 +137,7 @@ class PretrainingTrainer:
         self.parameters = [p for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
         self.state = TrainerState()
         self.saved_step: int | None = None
+        self.loss_sum = torch.zeros((), device=accelerator.device)  # of this process since the last line of progress
         self.lstm_state: tuple[torch.Tensor, torch.Tensor] | None = None
         self.eval_steps = options.eval_steps or max(1, math.ceil(max_steps / 10))
         self.save_steps = options.save_steps or self.eval_steps
@@ -286,7 +287,6 @@ class PretrainingTrainer:
         )
 
     def _start_clock(self):
-        self.loss_sum = torch.zeros((), device=self.accelerator.device)
         self.distinct_words, self.clock_step, self.clock_seconds = 0, self.state.step, self.state.seconds
 
     def _log(self, step_start: float):
@@ -295,7 +295,7 @@ class PretrainingTrainer:
         loss = self.loss_sum.clone()
         if self.world_size > 1:
             dist.all_reduce(loss)
-        loss = loss.item() / steps
+        loss = loss.item() / (state.step - (state.losses[-1]["step"] if state.losses else 0))
         seconds = state.seconds + time.perf_counter() - step_start - self.clock_seconds
         words_per_step = options.batch_size * options.unroll_steps
         speed = steps * words_per_step / seconds
@@ -388,6 +388,7 @@ class PretrainingTrainer:
             (folder / STATE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         own = {
             "position": self.loader.state_dict(),
+            "loss_sum": self.loss_sum.item(),
             "lstm_state": None if self.lstm_state is None else [each.cpu() for each in self.lstm_state],
         }
         torch.save(own, folder / rank_file(self.rank))
@@ -418,6 +419,8 @@ class PretrainingTrainer:
         # Every process reads what all have saved, and keeps its rows: so their number may have changed.
         ranks = [load_tensors(folder / rank_file(rank)) for rank in range(world_size)]
         self.loader.load_state_dict(merge_states([each["position"] for each in ranks]))
+        if self.accelerator.is_main_process:  # the sums of all are added where they are read
+            self.loss_sum.fill_(sum(each["loss_sum"] for each in ranks))
         if ranks[0]["lstm_state"] is not None:
             rows = slice(self.loader.rows.start, self.loader.rows.stop)
             parts = zip(*(each["lstm_state"] for each in ranks), strict=True)

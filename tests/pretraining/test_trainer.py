@@ -178,6 +178,16 @@ def test_resuming_is_exact(tmp_path, corpus):
     assert losses_of(resumed)[-3:] == losses_of(whole)[-3:]
 
 
+def test_a_line_of_progress_counts_the_steps_before_a_break(tmp_path, corpus):
+    options = {"logging_steps": 5, "save_steps": 1, "keep_checkpoints": 12, "dropout": 0.2}
+    output = train(tmp_path, corpus, "run", **options)
+    losses = losses_of(output)
+    for folder in saved_checkpoints(output)[8:]:
+        shutil.rmtree(folder)
+    assert newest(output).name.endswith("8")
+    assert losses_of(train(tmp_path, corpus, "run", **options)) == losses
+
+
 def test_a_run_that_is_older_than_an_option_goes_on():
     before = parse_arguments([]).as_dict()
     del before["frozen"]
