@@ -48,7 +48,7 @@ class DataArguments:
     min_count: int = option(1, "rarer words are <UNK> to the softmax, if counted")
 
     shuffle: bool = option(True, "whether to shuffle the text anew in each epoch")
-    shuffle_buffer: int = option(16384, "records that are shuffled together")
+    shuffle_buffer: int = option(2**17, "records that are shuffled together")
     num_workers: int | None = option(None, "processes that prepare windows; by default 4 for a GPU, else 0")
 
 

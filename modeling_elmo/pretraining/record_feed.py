@@ -36,7 +36,7 @@ class StreamPlan:
     batch_size: int
     seed: int = 0
     shuffle: bool = True
-    shuffle_buffer: int = 16384
+    shuffle_buffer: int = 2**17
     num_epochs: int | None = None
 
     def num_lanes(self, corpus: Corpus) -> int:

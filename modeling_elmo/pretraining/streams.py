@@ -100,7 +100,7 @@ class WindowLoader:
         characters: bool = True,
         seed: int = 0,
         shuffle: bool = True,
-        shuffle_buffer: int = 16384,
+        shuffle_buffer: int = 2**17,
         num_epochs: int | None = None,
         num_workers: int = 0,
         prefetch: int = 8,
