@@ -1,7 +1,6 @@
 """A text file to a file of vectors: resumable, and never to be mistaken for complete."""
 
 import errno
-import hashlib
 import os
 import shutil
 import time
@@ -63,7 +62,7 @@ def embed_file(
 
     Args:
         model: an ELMo model, or the name or path of a checkpoint.
-        source: UTF-8 text, plain or gzip; `"-"` is standard input. For the layout `"e2e-coref"` JSON lines with
+        source: UTF-8 text, plain or compressed; `"-"` is standard input. For the layout `"e2e-coref"` JSON lines with
             `doc_key` and `sentences`.
         target: `.hdf5` or `.h5`, `.safetensors` (up to about a million sentences), or `.npz`.
         layers: `"all"`: arrays `(layers, T, directions * P)`; `"top"`, `"average"`, `"mix"`: `(T, width)`.
@@ -93,15 +92,15 @@ def embed_file(
     with TextInput(source) as text:
         embedder = ElmoEmbedder(model, layers, tokenizer, boundaries, device)
 
-        def read(digest: "hashlib._Hash | None" = None) -> Iterator[Sentence]:
+        def read() -> Iterator[Sentence]:
             if layout == "e2e-coref":
-                return read_documents(text, digest)
-            return read_sentences(text, str.split if tokenized else embedder.tokenizer.split_words, digest)
+                return read_documents(text)
+            return read_sentences(text, str.split if tokenized else embedder.tokenizer.split_words)
 
         is_hdf5 = target.suffix in (".hdf5", ".h5")
         seen = survey(read, with_names=layout == "e2e-coref", with_index=is_hdf5 and layout == "allennlp")
         job = {
-            "input": seen.digest,
+            "input": text.digest(),
             "model": model_digest(embedder.model),
             "tokenizer": tokenizer_digest(embedder.tokenizer),
             "layers": layers,

@@ -1,6 +1,5 @@
 """The first reading of an input: what must be known before the first vector is computed."""
 
-import hashlib
 import json
 from array import array
 from collections.abc import Callable, Iterator
@@ -18,24 +17,19 @@ class Survey:
         lengths (`(sentences,)`): number of words of each sentence.
         names: the sentences' names, where they are more than numbers.
         index: JSON text that maps each line to its number, of equal lines to the last one's.
-        digest: SHA-256 of the content.
     """
 
     lengths: np.ndarray
     names: list[str] | None
     index: str | None
-    digest: str
 
 
-def survey(
-    read: Callable[["hashlib._Hash"], Iterator[Sentence]], with_names: bool = False, with_index: bool = False
-) -> Survey:
+def survey(read: Callable[[], Iterator[Sentence]], with_names: bool = False, with_index: bool = False) -> Survey:
     """Reads all sentences once. In memory stay four bytes a sentence, and names and the index where asked for."""
-    digest = hashlib.sha256()
     lengths = array("i")
     names: list[str] = []
     index: dict[str, str] = {}
-    for sentence in read(digest):
+    for sentence in read():
         lengths.append(len(sentence.words))
         if with_names:
             names.append(sentence.name)
@@ -45,5 +39,4 @@ def survey(
         lengths=np.array(lengths, np.int64),
         names=names if with_names else None,
         index=json.dumps(index) if with_index else None,
-        digest=digest.hexdigest(),
     )

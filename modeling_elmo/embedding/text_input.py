@@ -1,18 +1,14 @@
 """Sentences out of a file: one a line, or documents in JSON lines."""
 
-import codecs
-import gzip
 import hashlib
-import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-GZIP_MAGIC = b"\x1f\x8b"
+from ..text_files import FormatError, numbered_lines, numbered_objects
 
 
 class Sentence(NamedTuple):
@@ -24,100 +20,66 @@ class Sentence(NamedTuple):
 
 
 class TextInput:
-    """A UTF-8 text file, plain or gzip, read line by line as often as needed; use as a context manager.
+    """A file, or `"-"` for standard input, that can be read as often as needed; use as a context manager.
 
-    Lines end at line feeds only, so that line numbers agree with every other tool's. `"-"` is standard input, kept in
-    a temporary file for the second reading.
+    Standard input is kept in a temporary file.
 
-    Args:
-        source: path of the file, or `"-"`.
+    Attributes:
+        path: of the file.
+        name: what messages call it.
     """
 
     def __init__(self, source: str | Path):
-        self.name = "standard input" if str(source) == "-" else str(source)
+        self.path, self.name, self._copy = source, str(source), None
         if str(source) == "-":
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115, closed in __exit__
-            shutil.copyfileobj(sys.stdin.buffer, self._file)
-        else:
-            self._file = open(source, "rb")  # noqa: SIM115, closed in __exit__
+            self._copy = tempfile.NamedTemporaryFile()  # noqa: SIM115, closed in __exit__
+            shutil.copyfileobj(sys.stdin.buffer, self._copy)
+            self._copy.flush()
+            self.path, self.name = self._copy.name, "standard input"
+        Path(self.path).stat()  # a missing file is an error now, not when a model has been loaded
 
     def __enter__(self) -> "TextInput":
         return self
 
     def __exit__(self, *error):
-        self._file.close()
+        if self._copy is not None:
+            self._copy.close()
 
-    @contextmanager
-    def _content(self) -> Iterator[BinaryIO]:
-        self._file.seek(0)
-        is_gzip = self._file.read(2) == GZIP_MAGIC
-        self._file.seek(0)
-        if not is_gzip:
-            yield self._file
-            return
-        with gzip.open(self._file) as content:
-            yield content
-
-    def lines(self, digest: "hashlib._Hash | None" = None) -> Iterator[str]:
-        """The lines, without white space around them. `digest` is fed with the content.
-
-        Raises:
-            ValueError: naming the file and the line, where the text is not UTF-8 or the gzip stream is broken.
-        """
-        number = 0
-        with self._content() as content:
-            try:
-                for number, line in enumerate(content, 1):
-                    if digest is not None:
-                        digest.update(line)
-                    if number == 1:
-                        line = line.removeprefix(codecs.BOM_UTF8)
-                    yield line.decode("utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{self.name}, line {number}: not UTF-8 (byte {error.object[error.start]:#04x} at place "
-                    f"{error.start + 1}); convert the file to UTF-8 first"
-                ) from error
-            except (EOFError, gzip.BadGzipFile) as error:
-                raise ValueError(f"{self.name}, after line {number}: the gzip file is broken ({error})") from error
+    def digest(self) -> str:
+        """SHA-256 of the file as it is."""
+        with open(self.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_sentences(
-    text: TextInput, split_words: Callable[[str], list[str]], digest: "hashlib._Hash | None" = None
-) -> Iterator[Sentence]:
+def read_sentences(text: TextInput, split_words: Callable[[str], list[str]]) -> Iterator[Sentence]:
     """A sentence for every line, empty ones too, named by its number from 0."""
-    for number, line in enumerate(text.lines(digest)):
-        yield Sentence(str(number), line, split_words(line))
+    for number, line in numbered_lines(text.path, text.name):
+        line = line.strip()
+        yield Sentence(str(number - 1), line, split_words(line))
 
 
-def read_documents(text: TextInput, digest: "hashlib._Hash | None" = None) -> Iterator[Sentence]:
+def read_documents(text: TextInput) -> Iterator[Sentence]:
     """The sentences of documents in JSON lines, objects with `doc_key` and `sentences` (lists of words), as
     coreference systems keep them. A sentence's name is the document's key, `/` replaced by `:`, `/` and its number.
 
     Raises:
-        ValueError: naming the file and the line of what is no such document, or has the key of an earlier one.
+        FormatError: naming the file and the line of what is no such document, or has the key of an earlier one.
     """
     keys = set()
-    for number, line in enumerate(text.lines(digest), 1):
-        if not line:
-            continue
+    for number, document in numbered_objects(text.path, text.name):
         try:
-            document = json.loads(line)
             key, sentences = document["doc_key"].replace("/", ":"), document["sentences"]
             if not all(
                 isinstance(words, list) and all(word and isinstance(word, str) for word in words)
                 for words in sentences
             ):
                 raise TypeError("a sentence is not a list of words")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{text.name}, line {number}: not a document "
-                f'{{"doc_key": ..., "sentences": [[word, ...], ...]}} ({error!r})'
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FormatError(
+                f'{text.name}:{number}: not a document {{"doc_key": ..., "sentences": [[word, ...], ...]}} ({error!r})'
             ) from error
         if key in keys:
-            raise ValueError(
-                f"{text.name}, line {number}: an earlier document has the key {document['doc_key']!r} too"
-            )
+            raise FormatError(f"{text.name}:{number}: an earlier document has the key {document['doc_key']!r} too")
         keys.add(key)
         for index, words in enumerate(sentences):
             yield Sentence(f"{key}/{index}", " ".join(words), words)

@@ -14,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from ..text_files import COMPRESSIONS
 from .embedded_corpus import embedded_corpus_file
 from .sentences import split_sentences
-from .shards import COMPRESSIONS, CorpusError, DatasetShard, Shard, TextShard, file_shard
+from .shards import DatasetShard, Shard, TextShard, file_shard
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -30,6 +31,10 @@ EMBEDDED = "embedded"
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILE_SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".tokens", *COMPRESSIONS)
 _HASH_RANGE = 1 << 32
+
+
+class CorpusError(ValueError):
+    """A corpus cannot be found or opened, or has no text."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,8 @@ def open_corpus(
         split, configuration: which split and configuration of a dataset on the Hub.
 
     Raises:
-        CorpusError: nothing is found at `source`, or (while reading) it is malformed.
+        CorpusError: nothing is found at `source`.
+        FormatError: while reading, where a file is malformed.
     """
     if text_format not in get_args(TextFormat):
         raise ValueError(f"text_format must be one of {', '.join(get_args(TextFormat))}, not {text_format!r}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .text_files import FormatError, numbered_lines, open_file
+from modeling_elmo.text_files import FormatError, numbered_lines, split_columns
 
 Span = tuple[int, int]  # first and last word, both included
 
@@ -69,7 +69,7 @@ class Document:
 
 
 def read_conll2012(path: str | Path) -> Iterator[Document]:
-    """The documents of a file, plain or `.gz`.
+    """The documents of a file, plain or compressed.
 
     Raises:
         FormatError: a malformed line; the message names the file, the line and what is wrong.
@@ -97,7 +97,7 @@ def read_conll2012(path: str | Path) -> Iterator[Document]:
         elif key is None:
             raise FormatError(f"{path}:{number}: a word outside of a document: {line!r}")
         else:
-            fields = line.split("\t") if "\t" in line else line.split()
+            fields = split_columns(line)
             if len(fields) <= _FIRST_ARGUMENTS:
                 raise FormatError(f"{path}:{number}: {len(fields)} columns; a word has at least 12")
             if rows and len(fields) != len(rows[-1][1]):
@@ -172,7 +172,7 @@ def _read_arguments(path, rows: list[tuple[int, list[str]]], column: int) -> lis
 
 def write_conll2012(documents: Iterable[Document], path: str | Path):
     """Writes documents in the same columns; what a document does not hold is `-` or `*`."""
-    with open_file(path, "wt") as out:
+    with open(path, "w", encoding="utf-8") as out:
         for document in documents:
             chains = _chain_column(document)
             out.write(f"#begin document ({document.key}); part {document.part:03d}\n")

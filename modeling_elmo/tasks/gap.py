@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeling_elmo.metrics import Score
+from modeling_elmo.text_files import FormatError
 
 from .tables import read_table
-from .text_files import FormatError
 
 TextSpan = tuple[int, int]  # begin and end in characters, the end not included
 
@@ -36,7 +36,7 @@ class AmbiguousPronoun:
 
 
 def read_gap(path: str | Path) -> list[AmbiguousPronoun]:
-    """The rows of a GAP file, plain or `.gz`.
+    """The rows of a GAP file, plain or compressed.
 
     Raises:
         FormatError: a malformed row; the message names the file, the line and what is wrong.

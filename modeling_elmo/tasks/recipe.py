@@ -66,7 +66,7 @@ class ModelArguments:
 
 @dataclass
 class DataArguments:
-    train_file: str | None = field(default=None, metadata={"help": "Plain or .gz."})
+    train_file: str | None = field(default=None, metadata={"help": "Plain, .gz or .zst."})
     validation_file: str | None = None
     test_file: str | None = None
     dataset_name: str | None = field(

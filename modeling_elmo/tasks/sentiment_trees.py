@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .text_files import FormatError, numbered_lines
+from modeling_elmo.text_files import FormatError, numbered_lines
 
 _TOKEN = re.compile(r"\(|\)|[^() ]+")  # a word may hold a no-break space
 # How the Penn Treebank writes what has a meaning in it.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modeling_elmo.text_files import numbered_lines
+
 from .tables import require_columns
-from .text_files import numbered_lines
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -38,7 +39,7 @@ class Question:
 
 
 def read_squad(path: str | Path) -> Iterator[Question]:
-    """The questions of a file in the format of SQuAD 1.1 or 2.0, plain or `.gz`.
+    """The questions of a file in the format of SQuAD 1.1 or 2.0, plain or compressed.
 
     Raises:
         ValueError: naming the file and the question, if a field is missing or an answer does not stand at its place.

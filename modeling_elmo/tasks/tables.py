@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .text_files import FormatError, numbered_lines, suffix
+from modeling_elmo.text_files import FormatError, numbered_lines, numbered_objects, suffix
 
 
 def read_table(path: str | Path, columns: Sequence[str], file_format: str | None = None) -> list[dict[str, Any]]:
     """The named columns of each row.
 
     Args:
-        path: plain or `.gz`.
+        path: plain or compressed.
         columns: names that must be there; others are left out.
         file_format: `"tsv"` (a header line, tabs, no quoting) or `"jsonl"` (an object a line). By default what the
             file's name ends with.
@@ -47,15 +47,7 @@ def _read_tsv(path, columns) -> list[dict[str, Any]]:
 
 def _read_jsonl(path, columns) -> list[dict[str, Any]]:
     rows = []
-    for number, line in numbered_lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise FormatError(f"{path}:{number}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise FormatError(f"{path}:{number}: not an object in braces")
+    for number, row in numbered_objects(path):
         missing = [column for column in columns if column not in row]
         if missing:
             raise FormatError(f"{path}:{number}: no key {missing[0]!r}; there are {sorted(row)}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .text_files import FormatError, numbered_lines
+from modeling_elmo.text_files import FormatError, numbered_lines, split_columns
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
@@ -21,7 +21,7 @@ def read_columns(path: str | Path, column: int = -1) -> list[TaggedSentence]:
     are separated by tabs or spaces. `-DOCSTART-` lines are skipped.
 
     Args:
-        path: plain or `.gz`.
+        path: plain or compressed.
         column: where the label stands; by default last.
 
     Raises:
@@ -29,7 +29,7 @@ def read_columns(path: str | Path, column: int = -1) -> list[TaggedSentence]:
     """
     sentences, words, labels, width = [], [], [], None
     for number, line in [*numbered_lines(path), (0, "")]:
-        fields = line.split("\t") if "\t" in line else line.split()
+        fields = split_columns(line)
         if not line.strip() or fields[0] == "-DOCSTART-":
             if words:
                 sentences.append(TaggedSentence(words, labels))
@@ -49,7 +49,7 @@ def read_conllu(path: str | Path, column: str = "upos") -> list[TaggedSentence]:
     """Sentences in CoNLL-U; ranges of multi-word tokens and empty nodes are left out.
 
     Args:
-        path: plain or `.gz`.
+        path: plain or compressed.
         column: what the label is: `"upos"`, `"xpos"` or another of the format's ten columns.
 
     Raises:

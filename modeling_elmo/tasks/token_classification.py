@@ -8,6 +8,8 @@ import numpy as np
 from seqeval.metrics import f1_score, precision_score, recall_score
 from transformers import AutoModelForTokenClassification, EvalPrediction
 
+from modeling_elmo.text_files import suffix
+
 from .examples import encode_tagged
 from .recipe import (
     DataArguments,
@@ -23,7 +25,6 @@ from .recipe import (
 )
 from .tables import require_columns
 from .tagged_text import TaggedSentence, read_columns, read_conllu, to_bio, to_bioes, write_columns
-from .text_files import suffix
 
 FORMATS = ("columns", "conllu")
 

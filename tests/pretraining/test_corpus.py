@@ -5,8 +5,7 @@ import pickle
 import pytest
 
 from modeling_elmo import ElmoTokenizer
-from modeling_elmo.pretraining.corpus import open_corpus
-from modeling_elmo.pretraining.shards import CorpusError
+from modeling_elmo.pretraining.corpus import CorpusError, open_corpus
 
 split_words = ElmoTokenizer().split_words
 

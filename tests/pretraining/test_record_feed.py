@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modeling_elmo.pretraining.corpus import open_corpus
+from modeling_elmo.pretraining.corpus import CorpusError, open_corpus
 from modeling_elmo.pretraining.record_feed import RecordFeed, StreamPlan
-from modeling_elmo.pretraining.shards import CorpusError
 
 NUM_RECORDS = 600
 

@@ -3,7 +3,7 @@
 import pytest
 
 from modeling_elmo.tasks.gap import COLUMNS, decide, gap_scores, read_gap
-from modeling_elmo.tasks.text_files import FormatError
+from modeling_elmo.text_files import FormatError
 
 TEXT = "Ann met Bo's friend Eve before she left."
 ROW = {

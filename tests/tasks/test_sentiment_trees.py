@@ -3,7 +3,7 @@
 import pytest
 
 from modeling_elmo.tasks.sentiment_trees import parse_tree, read_trees
-from modeling_elmo.tasks.text_files import FormatError
+from modeling_elmo.text_files import FormatError
 
 TREE = r"(3 (2 It) (4 (3 (2 's) (4 lovely)) (2 (2 -LRB-) (2 1\/2))))"
 

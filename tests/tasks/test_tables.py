@@ -3,7 +3,7 @@
 import pytest
 
 from modeling_elmo.tasks.tables import read_table, write_jsonl
-from modeling_elmo.tasks.text_files import FormatError
+from modeling_elmo.text_files import FormatError
 
 
 def write(path, *lines):
@@ -35,7 +35,7 @@ def test_jsonl_written_and_read(tmp_path):
         ("a.tsv", ["text\tlabel", "a\tb", "c"], "a.tsv:3: 1 fields; the header has 2"),
         ("a.jsonl", ['{"text": "a", "label": 1}', '{"text": "b"}'], "a.jsonl:2: no key 'label'"),
         ("a.jsonl", ['{"text": "a", "label": 1}', "", '{"text":'], "a.jsonl:3: not JSON"),
-        ("a.jsonl", ["[1]"], "a.jsonl:1: not an object"),
+        ("a.jsonl", ["[1]"], "a.jsonl:1: a JSON object is needed, not list"),
     ],
 )
 def test_malformed_rows_are_named(tmp_path, name, lines, message):

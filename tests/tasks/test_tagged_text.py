@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from modeling_elmo.tasks.tagged_text import read_columns, read_conllu, to_bio, to_bioes, write_columns
-from modeling_elmo.tasks.text_files import FormatError
+from modeling_elmo.text_files import FormatError
 
 CONLL2003 = """\
 -DOCSTART- -X- O O

@@ -1,0 +1,115 @@
+"""Reading text files line by line, and errors that say where a file is wrong."""
+
+import codecs
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+COMPRESSIONS = (".gz", ".zst")
+_GZIP_MAGIC, _ZSTANDARD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # neither begins a UTF-8 text
+_READ_BYTES = 1 << 17
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class FormatError(ValueError):
+    """What is not in the format, named by file and line."""
+
+
+def numbered_lines(path: str | Path, name: str | None = None) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file, counted from 1, without their ends and without a byte order mark.
+
+    A file is decompressed where its name ends in `.gz` or `.zst`, or its first bytes say so. Lines end at line feeds
+    only (a carriage return before one goes with it), so that line numbers agree with every other tool's.
+
+    Args:
+        path: of the file.
+        name: what messages call it, by default its path.
+
+    Raises:
+        FormatError: if a line is not UTF-8, or the compressed data are broken.
+    """
+    name, number = name or path, 0
+    with open(path, "rb") as file:
+        try:
+            for number, line in enumerate(_decompressed(file, Path(path).suffix.lower()), 1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                yield number, line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise FormatError(
+                f"{name}:{number}: not UTF-8 (byte {error.object[error.start]:#04x} at place {error.start + 1}); "
+                "convert the file to UTF-8 first"
+            ) from None
+        except ImportError:
+            raise
+        except Exception as error:  # every compression has its own
+            raise FormatError(f"{name}, after line {number}: cannot be read ({error})") from error
+
+
+def numbered_objects(path: str | Path, name: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines (see [`numbered_lines`]) and the numbers of their lines; blank lines are
+    skipped.
+
+    Raises:
+        FormatError: if a line is no JSON object.
+    """
+    for number, line in numbered_lines(path, name):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if _SURROGATE_ESCAPE.search(line):
+                # Escapes can spell half a surrogate pair, which no file can hold.
+                text = json.dumps(row, ensure_ascii=False).encode("utf-16", "surrogatepass")
+                row = json.loads(text.decode("utf-16", "replace"))
+        except json.JSONDecodeError as error:
+            raise FormatError(f"{name or path}:{number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise FormatError(f"{name or path}:{number}: a JSON object is needed, not {type(row).__name__}")
+        yield number, row
+
+
+def split_columns(line: str) -> list[str]:
+    """The fields of a line, separated by tabs or, where it has none, by spaces; other white space may be in a word."""
+    return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+
+
+def suffix(path: str | Path) -> str:
+    """The ending that says what is in a file, in small letters: `.tsv` of `train.TSV.gz`."""
+    path = Path(path)
+    return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
+
+
+def _decompressed(file: BinaryIO, ending: str) -> Iterable[bytes]:
+    start = file.peek(len(_ZSTANDARD_MAGIC))
+    if ending == ".gz" or start.startswith(_GZIP_MAGIC):
+        return gzip.open(file)
+    if ending == ".zst" or start.startswith(_ZSTANDARD_MAGIC):
+        return _zstandard_lines(file)
+    return file
+
+
+def _zstandard_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Frame by frame, since zstandard's own stream reader takes a truncated file for a complete one."""
+    try:
+        import zstandard
+    except ImportError:
+        raise ImportError(f"{file.name}: reading .zst needs zstandard: pip install 'modeling-elmo[train]'") from None
+    frame, rest = None, b""
+    while compressed := file.read(_READ_BYTES):
+        while compressed:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            lines = (rest + frame.decompress(compressed)).split(b"\n")
+            rest = lines.pop()
+            yield from lines
+            compressed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    if frame is not None:
+        raise EOFError("the compressed data ends in the middle")
+    if rest:
+        yield rest
+
+
+__all__ = ["COMPRESSIONS", "FormatError", "numbered_lines", "numbered_objects", "split_columns", "suffix"]

@@ -1,0 +1,72 @@
+"""Lines of files, and what is wrong with files."""
+
+import gzip
+import json
+
+import pytest
+import zstandard
+
+from modeling_elmo.text_files import FormatError, numbered_lines, numbered_objects, split_columns, suffix
+
+# What str.splitlines takes for line ends, but other tools do not.
+SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+@pytest.mark.parametrize(
+    ("name", "compress"),
+    [
+        ("a.txt", bytes),
+        ("a.txt.gz", gzip.compress),
+        ("a.txt.zst", zstandard.compress),
+        ("downloaded", gzip.compress),
+        ("downloaded", zstandard.compress),
+    ],
+)
+def test_lines(tmp_path, name, compress):
+    (tmp_path / name).write_bytes(compress(f"\ufeffone\r\nü{SEPARATORS}\n\n\ufefflast".encode()))
+    expected = [(1, "one"), (2, f"ü{SEPARATORS}"), (3, ""), (4, "\ufefflast")]
+    assert list(numbered_lines(tmp_path / name)) == expected
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\n\xff\n")
+    with pytest.raises(FormatError, match=r"a\.txt:2: not UTF-8 \(byte 0xff at place 1\)"):
+        list(numbered_lines(tmp_path / "a.txt"))
+    with pytest.raises(FormatError, match="^standard input:2: not UTF-8"):
+        list(numbered_lines(tmp_path / "a.txt", "standard input"))
+    (tmp_path / "b.gz").write_bytes(b"no gzip")
+    with pytest.raises(FormatError, match=r"b\.gz, after line 0: cannot be read"):
+        list(numbered_lines(tmp_path / "b.gz"))
+    whole = gzip.compress(b"one\ntwo\n" * 1000, mtime=0)
+    (tmp_path / "c.gz").write_bytes(whole[:-12])
+    with pytest.raises(FormatError, match=r"c\.gz, after line [0-9]+: cannot be read"):
+        list(numbered_lines(tmp_path / "c.gz"))
+    (tmp_path / "d.gz").write_bytes(whole[:15] + b"\xff\xff\xff" + whole[18:])
+    with pytest.raises(FormatError, match=r"d\.gz, after line [0-9]+: cannot be read"):
+        list(numbered_lines(tmp_path / "d.gz"))
+
+
+def test_objects(tmp_path):
+    path = tmp_path / "a.jsonl"
+    text = f"{SEPARATORS} \\ud83d \\ud83d\\ude00 \\\\ud83d".replace("\x0b\x0c\x1c\x1d\x1e", "")
+    path.write_text(f'\n{{"text": "{text}"}}\n', encoding="utf-8")
+    assert list(numbered_objects(path)) == [(2, {"text": "\x85\u2028\u2029 \N{REPLACEMENT CHARACTER} 😀 \\ud83d"})]
+    for line, message in (("{", "not JSON"), (json.dumps([1]), "a JSON object is needed, not list")):
+        path.write_text(f"{{}}\n{line}\n")
+        with pytest.raises(FormatError, match=rf"a\.jsonl:2: {message}"):
+            list(numbered_objects(path))
+
+
+def test_columns():
+    assert split_columns("two words\t\tN") == ["two words", "", "N"]
+    assert split_columns(f" 1\xa0000{SEPARATORS}  CD O ") == [f"1\xa0000{SEPARATORS}", "CD", "O"]
+
+
+def test_suffix():
+    assert [suffix(name) for name in ("a.b.TSV.gz", "a.jsonl.zst", "a.txt", "a.gz", "a")] == [
+        ".tsv",
+        ".jsonl",
+        ".txt",
+        "",
+        "",
+    ]
