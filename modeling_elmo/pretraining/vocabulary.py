@@ -82,7 +82,9 @@ def count_words(
         else:
             totals = [count(0)]
         counted = (each for each in _merge(sorted(folder.iterdir())) if each[1] >= min_count)
-        counted = (each for each in counted if each[0] not in _NEVER_WORDS)
+        # Readers strip lines too, and what str.strip takes for white space (U+001C, say) may be in a word: such a word
+        # would come back as another one and take that one's row.
+        counted = (each for each in counted if each[0] not in _NEVER_WORDS and each[0] == each[0].strip())
 
         def by_count(each: tuple[str, int]) -> tuple[int, str]:
             return -each[1], each[0]

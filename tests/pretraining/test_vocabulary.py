@@ -64,6 +64,15 @@ def test_special_words_in_the_text_are_not_listed_twice(tmp_path):
     assert counted.vocabulary == ["<S>", "</S>", "<UNK>", "a", "b"]
 
 
+def test_words_that_the_files_readers_would_strip_are_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("a a\x1c a\x1c \x1d b\x1fc\n")
+    counted = count_words(open_corpus(tmp_path / "a.txt", text_format="paragraphs"), ElmoTokenizer().split_words)
+    assert counted.counts == {"a": 1, "b\x1fc": 1}
+    write_vocabulary(tmp_path / "vocab.txt", counted.vocabulary)
+    tokenizer = ElmoTokenizer.from_vocab_file(tmp_path / "vocab.txt")
+    assert tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size))) == counted.vocabulary
+
+
 @pytest.mark.parametrize("name", ["vocab.txt", "deep/vocab.txt.gz"])
 def test_the_vocabulary_file_is_what_the_tokenizer_reads(tmp_path, corpus, name):
     vocabulary = [*count_words(corpus, str.split).vocabulary, "é\N{ZERO WIDTH SPACE}x"]
