@@ -8,9 +8,11 @@ Source: Peters et al. 2018, "Deep contextualized word representations", and its 
 Che et al. 2018, "Towards Better UD Parsing", ELMoForManyLangs (code-point rows).
 """
 
+import codecs
 import gzip
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
@@ -703,12 +705,16 @@ def _read_lines(path: str | Path) -> list[str]:
     """The lines of a UTF-8 file, plain or gzip, split at line feeds only."""
     data = Path(path).read_bytes()
     if data.startswith(b"\x1f\x8b"):
-        data = gzip.decompress(data)
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path}: the gzip file is broken ({error})") from error
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8 ({error.reason} {data[error.start]:#04x})") from error
+        raise ValueError(f"{path}:{line}: not UTF-8 ({error.reason} {data[error.start]:#04x})") from error
     return lines[:-1] if lines[-1] == "" else lines
 
 
@@ -720,7 +726,7 @@ def _read_dic(path: str | Path | None, required: Sequence[str]) -> dict[str, int
     for number, line in enumerate(_read_lines(path), start=1):
         *entry, row = line.strip().split("\t")
         if len(entry) > 1 or not row.isdecimal():
-            raise ValueError(f"{path}, line {number}: {line!r} is not an entry, a TAB and an id")
+            raise ValueError(f"{path}:{number}: {line!r} is not an entry, a TAB and an id")
         entries[entry[0] if entry else "\u3000"] = int(row)
     for entry in required:
         if entry not in entries:

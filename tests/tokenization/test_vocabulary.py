@@ -94,7 +94,7 @@ class TestVocabularyFile:
     def test_bad_files(self, tmp_path):
         path = tmp_path / "vocab.txt"
         path.write_bytes(b"<S>\n</S>\n<UNK>\ncaf\xe9\n")
-        with pytest.raises(ValueError, match=r"vocab.txt, line 4: not UTF-8"):
+        with pytest.raises(ValueError, match=r"vocab.txt:4: not UTF-8"):
             ElmoTokenizer.from_vocab_file(path)
         path.write_text("<S>\n</S>\n<unk>\nthe\n")
         with pytest.raises(ValueError, match=r"vocab.txt: the vocabulary has no line '<UNK>'.*unk_token=\.\.\."):
@@ -102,6 +102,13 @@ class TestVocabularyFile:
         assert ids_of(ElmoTokenizer.from_vocab_file(path, unk_token="<unk>"), ["the", "x"]) == [3, 2]
         with pytest.raises(FileNotFoundError):
             ElmoTokenizer.from_vocab_file(tmp_path / "none.txt")
+        path.write_bytes(gzip.compress(b"<S>\n</S>\n<UNK>\n" * 1000)[:-10])
+        with pytest.raises(ValueError, match="vocab.txt: the gzip file is broken"):
+            ElmoTokenizer.from_vocab_file(path)
+
+    def test_a_byte_order_mark_is_no_part_of_the_first_word(self, tmp_path):
+        (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n", encoding="utf-8-sig")
+        assert ElmoTokenizer.from_vocab_file(tmp_path / "vocab.txt").convert_ids_to_tokens([0, 3]) == ["<S>", "the"]
 
     @pytest.mark.slow
     def test_800_thousand_words(self, tmp_path):
@@ -152,7 +159,7 @@ class TestDicFiles:
     @pytest.mark.parametrize("line", ["a", "a\tb\t3", "a\tx", ""])
     def test_bad_lines(self, tmp_path, line):
         path = self.write(tmp_path, "char.dic", [*self.CHARACTERS, line])
-        with pytest.raises(ValueError, match="char.dic, line 9"):
+        with pytest.raises(ValueError, match="char.dic:9: "):
             ElmoTokenizer.from_dic_files(path)
 
     def test_missing_entries(self, tmp_path):
