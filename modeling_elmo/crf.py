@@ -169,8 +169,8 @@ def _scan(emissions, mask, transitions, start, reduce: Reduction) -> torch.Tenso
 
     `(batch, sequence, labels)` -> `(batch, sequence, labels)`
     """
-    scores = torch.zeros_like(emissions[:, 0])
-    begun = torch.zeros_like(mask[:, 0])
+    scores = emissions.new_zeros(emissions.shape[0], emissions.shape[-1])
+    begun = mask.new_zeros(mask.shape[0])
     steps = []
     for position in range(emissions.shape[1]):
         reached = reduce(scores[:, :, None] + transitions, dim=1)
@@ -178,12 +178,14 @@ def _scan(emissions, mask, transitions, start, reduce: Reduction) -> torch.Tenso
         scores = torch.where(mask[:, position, None], reached, scores)
         begun = begun | mask[:, position]
         steps.append(scores)
-    return torch.stack(steps, dim=1)
+    return torch.stack(steps, dim=1) if steps else emissions
 
 
 def log_partition(emissions, mask, transitions, start, end) -> torch.Tensor:
     """Log of the summed exponentiated scores of all label sequences (the forward algorithm): `(batch,)`, 0 for a row
     without words."""
+    if not emissions.shape[1]:
+        return emissions.sum((1, 2))  # zeros that a gradient passes through
     last = _scan(emissions, mask, transitions, start, torch.logsumexp)[:, -1]
     return (last + end).logsumexp(-1) * mask.any(-1)
 
@@ -199,7 +201,7 @@ def viterbi(emissions, mask, transitions, start, end) -> torch.Tensor:
     """The best label sequence of each row (Viterbi, 1967): `(batch, sequence)`, -100 where masked."""
     scores = _scan(emissions, mask, transitions, start, torch.amax)
     path = torch.full(mask.shape, -100, dtype=torch.long, device=mask.device)
-    onward = end.expand_as(scores[:, 0])  # what the labels chosen to the right add to each label here
+    onward = end.expand(mask.shape[0], -1)  # what the labels chosen to the right add to each label here
     for position in reversed(range(mask.shape[1])):
         here = mask[:, position]
         best = (scores[:, position] + onward).argmax(-1)

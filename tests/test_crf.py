@@ -191,3 +191,13 @@ def test_the_highest_scores_are_one_sequence_where_several_are_the_best():
     best = crf.best_scores(emissions, mask).argmax(-1)
     assert torch.equal(best, crf.decode(emissions, mask))
     assert bool(crf.may_follow[best[0, 0], best[0, 1]])
+
+
+def test_rows_of_length_zero():
+    crf = make_crf(BIO, "BIO")
+    emissions, mask = torch.zeros(2, 0, len(BIO), requires_grad=True), torch.zeros(2, 0, dtype=torch.bool)
+    loss = crf.loss(emissions, torch.zeros(2, 0, dtype=torch.long), mask)
+    assert loss.tolist() == [0, 0]
+    loss.sum().backward()
+    assert crf.decode(emissions, mask).shape == (2, 0)
+    assert crf.best_scores(emissions, mask).shape == (2, 0, len(BIO))
