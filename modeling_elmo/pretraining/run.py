@@ -21,7 +21,7 @@ from tokenization_elmo import ElmoTokenizer
 
 from ..model_card import write_model_card
 from ..modeling_elmo import ElmoForPreTraining
-from .arguments import DataArguments, PretrainingArguments
+from .arguments import DataArguments, PretrainingArguments, TrainingArguments
 from .checkpoints import FOLDER, replace_file
 from .corpus import EMBEDDED, Corpus, open_corpus
 from .learning_curve import draw_learning_curve
@@ -70,10 +70,7 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         raise ValueError(
             f"mixed_precision is fp16, for which there is no loss scaling on {accelerator.device}: choose bf16 or no"
         )
-    if options.batch_size % accelerator.num_processes:
-        raise ValueError(
-            f"batch_size {options.batch_size} cannot be divided among {accelerator.num_processes} processes"
-        )
+    check_batch_sizes(options, accelerator.num_processes)
     if accelerator.is_main_process:
         if options.overwrite:
             shutil.rmtree(output_dir / FOLDER, ignore_errors=True)
@@ -113,6 +110,14 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         leave_behind(trainer, held_out, facts)
     accelerator.end_training()
     return output_dir
+
+
+def check_batch_sizes(options: TrainingArguments, num_processes: int):
+    """Raises a ValueError unless the streams of training and of evaluation can be divided among the processes."""
+    for name in ("batch_size", "eval_batch_size"):
+        size = getattr(options, name)
+        if size is not None and size % num_processes:
+            raise ValueError(f"{name} {size} cannot be divided among {num_processes} processes")
 
 
 def freeze(model: ElmoForPreTraining, names: list[str]):

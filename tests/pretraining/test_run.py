@@ -3,7 +3,8 @@
 import pytest
 
 from modeling_elmo import ElmoForPreTraining
-from modeling_elmo.pretraining.run import freeze, initialize_uniformly
+from modeling_elmo.pretraining.arguments import TrainingArguments
+from modeling_elmo.pretraining.run import check_batch_sizes, freeze, initialize_uniformly
 
 
 def test_uniform_weights_leave_the_highways_open(make_model):
@@ -32,3 +33,11 @@ def test_frozen_weights_stay_as_they_are(make_model):
 def test_names_that_freeze_nothing_are_refused(make_model, name):
     with pytest.raises(ValueError, match=f"begins with '{name}'; parts are softmax and.*token_encoder"):
         freeze(make_model(ElmoForPreTraining), [name])
+
+
+def test_batch_sizes_that_cannot_be_divided_are_refused_at_the_start():
+    check_batch_sizes(TrainingArguments(batch_size=6), 3)
+    with pytest.raises(ValueError, match="^batch_size 6 cannot be divided among 4 processes"):
+        check_batch_sizes(TrainingArguments(batch_size=6), 4)
+    with pytest.raises(ValueError, match="eval_batch_size 2 cannot be divided among 3 processes"):
+        check_batch_sizes(TrainingArguments(batch_size=6, eval_batch_size=2), 3)
