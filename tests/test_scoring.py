@@ -267,6 +267,16 @@ def test_score_command_refuses_unknown_files(checkpoint, tmp_path, capsys):
     assert "words.csv: unknown kind of file" in capsys.readouterr().err
 
 
+def test_score_command_leaves_no_half_file(checkpoint, tmp_path, capsys):
+    source, output = tmp_path / "text.txt", tmp_path / "words.tsv"
+    source.write_bytes(b"the bank\n" * 10_000 + b"\xff\n")
+    output.write_text("of another text\n")
+    assert cli.main(["score", str(checkpoint), str(source), "--tokenized", "--output", str(output)]) == 2
+    assert "text.txt:10001: not UTF-8" in capsys.readouterr().err
+    assert output.read_text() == "of another text\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt", "words.tsv"]
+
+
 def test_substitutes_command(checkpoint, model, tokenizer, capsys):
     assert cli.main(["substitutes", str(checkpoint), "The old bank.", "--position", "3", "--top", "4"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()

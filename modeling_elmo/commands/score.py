@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -63,12 +64,19 @@ def run(args: argparse.Namespace):
     print(report(total), file=sys.stderr if args.output == "-" else sys.stdout)
 
 
-def open_output(path: str | None):
-    if path is None:
-        return nullcontext()
-    if path == "-":
-        return nullcontext(sys.stdout)
-    return open(path, "w", encoding="utf-8", newline="\n")
+@contextmanager
+def open_output(path: str | None) -> Iterator[TextIO | None]:
+    """The file has its name when it is complete, and is not there, or as it was, after an error."""
+    if path in (None, "-"):
+        yield sys.stdout if path else None
+        return
+    partial = Path(f"{path}.partial")
+    try:
+        with open(partial, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class TsvWriter:
