@@ -25,7 +25,7 @@ class Frame:
 
     Attributes:
         predicate: word number in the sentence.
-        lemma, sense: as in the file, `-` where unknown.
+        lemma, sense: as in the file, `-` or `?` where unknown.
         arguments: `(role, (first, last))` in order, words counted in the sentence; the predicate itself is role `V`.
     """
 
@@ -141,9 +141,19 @@ def _read_chains(where: str, text: str, position: int, open_spans: dict, cluster
 def _sentence(path, rows: list[tuple[int, list[str]]]) -> Sentence:
     fields = [row for _, row in rows]
     sentence = Sentence([row[3] for row in fields], [row[4] for row in fields], [row[9] for row in fields])
-    # Files without roles may have other columns before the last; roles are there if some word has a predicate sense.
+    # Files without roles may have other columns before the last; roles are there if some word has a predicate sense,
+    # or every column marks its predicate, whose sense may be unknown.
     predicates = [i for i, row in enumerate(fields) if row[7] not in _NOTHING]
     columns = len(fields[0]) - 1 - _FIRST_ARGUMENTS
+    if len(predicates) != columns:
+        marked = [
+            i
+            for column in range(_FIRST_ARGUMENTS, len(fields[0]) - 1)
+            for i, row in enumerate(fields)
+            if row[column].startswith("(V*")
+        ]
+        if len(marked) == columns:
+            predicates = marked
     if predicates and len(predicates) != columns:
         raise FormatError(
             f"{path}:{rows[0][0]}: a sentence with {len(predicates)} predicates has {columns} columns of arguments"
@@ -182,6 +192,8 @@ def write_conll2012(documents: Iterable[Document], path: str | Path):
                 columns = [_argument_column(frames[i], len(sentence.words)) for i in sorted(frames)]
                 for i, word in enumerate(sentence.words):
                     lemma, sense = (frames[i].lemma, frames[i].sense) if i in frames else ("-", "-")
+                    if i in frames and sense in _NOTHING:
+                        sense = "?"  # which says that the word is a predicate
                     fields = [document.key, str(document.part), str(i), word, sentence.tags[i], "*", lemma, sense]
                     fields += ["-", sentence.speakers[i], "*", *(column[i] for column in columns), chains[position]]
                     out.write("\t".join(fields) + "\n")

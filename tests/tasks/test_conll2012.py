@@ -66,3 +66,26 @@ def test_mentions_of_a_chain_that_share_an_edge_read_back(tmp_path):
     document = Document("nw/a", 0, [sentence], [[(0, 1), (1, 1), (1, 2)]])
     write_conll2012([document], tmp_path / "edges.conll")
     assert next(read_conll2012(tmp_path / "edges.conll")) == document
+
+
+def test_predicates_without_a_sense_are_found_and_written(tmp_path):
+    (known,) = read_conll2012(write(tmp_path, TEXT))
+    (document,) = read_conll2012(write(tmp_path, TEXT.replace("leave 01", "- -")))
+    frame = Frame(3, "-", "-", [("ARG0", (0, 0)), ("V", (3, 3))])
+    assert document.sentences[0].frames == [frame] and document.clusters == known.clusters
+    document.sentences[0].frames[0].arguments = [("ARG1", (0, 2))]  # a prediction need not mark the predicate
+    write_conll2012([document], tmp_path / "out.conll")
+    (read,) = read_conll2012(tmp_path / "out.conll")
+    assert read.sentences[0].frames == [Frame(3, "-", "?", [("ARG1", (0, 2))])]
+
+
+def test_other_columns_are_no_roles(tmp_path):
+    text = TEXT.replace("leave 01", "- -").replace("(ARG0*)", "x").replace("(V*)", "y")
+    (document,) = read_conll2012(write(tmp_path, text))
+    assert not document.sentences[0].frames and document.words == ["Ann", "and", "Bo", "left", "They"]
+
+
+def test_empty_documents(tmp_path):
+    documents = [Document("nw/a", 0, [], []), Document("nw/b", 1, [Sentence(["a"], ["-"], ["-"])], [])]
+    write_conll2012(documents, tmp_path / "out.conll")
+    assert list(read_conll2012(tmp_path / "out.conll")) == documents
