@@ -14,7 +14,7 @@ import torch
 
 from tokenization_elmo import ElmoTokenizer
 
-from .conll2012 import Document, Span
+from .conll2012 import Document, Sentence, Span
 from .examples import PaddingCollator, encode_texts
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,9 @@ def document_example(
     chains: Sequence[Sequence[Span]] | None = None,
     genre: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """A document's example; without `chains` it has no labels."""
-    sentences = encode_texts(tokenizer, [sentence.words for sentence in document.sentences])
+    """A document's example; without `chains` it has no labels. An empty document is one of an empty sentence."""
+    rows = document.sentences or [Sentence([], [], [])]
+    sentences = encode_texts(tokenizer, [sentence.words for sentence in rows])
     example = {
         name: np.concatenate([sentence[name] for sentence in sentences])
         for name in ("character_ids", "input_ids", "attention_mask")
@@ -55,13 +56,13 @@ def document_example(
     example["token_type_ids"] = np.repeat(np.arange(len(sentences)), [len(each["input_ids"]) for each in sentences])
     numbers: dict[str, int] = dict.fromkeys(UNKNOWN_SPEAKERS, 0)
     speakers = []
-    for sentence in document.sentences:
+    for sentence in rows:
         row = [numbers.setdefault(speaker, len(numbers) - len(UNKNOWN_SPEAKERS) + 1) for speaker in sentence.speakers]
         speakers += [0, *row, 0]  # boundary marks
     example["speaker_ids"] = np.array(speakers)
     if chains is not None:
-        rows = [(first, last, number) for number, chain in enumerate(chains) for first, last in chain]
-        example["labels"] = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        mentions = [(first, last, number) for number, chain in enumerate(chains) for first, last in chain]
+        example["labels"] = np.array(mentions, dtype=np.int64).reshape(-1, 3)
     if genre is not None:
         example["genre"] = np.array(genre)
     return example

@@ -102,6 +102,14 @@ def test_one_sentence_is_a_document(model):
     assert DocumentCollator(tokenizer)([document_example(tokenizer, one, [])])["labels"].shape == (1, 0, 3)
 
 
+def test_an_empty_document_has_no_chains(model):
+    tokenizer, empty = ElmoTokenizer(), document([], [])
+    example = document_example(tokenizer, empty, gold_chains(empty, singletons=True))
+    assert cut_document(example, np.random.default_rng(0), 1) is example
+    output = model(**DocumentCollator(tokenizer)([example]))
+    assert output.loss == 0 and model.clusters(output) == [] == resolve_document(model, tokenizer, empty)
+
+
 def test_predicted_chains_of_padded_outputs():
     spans = np.array([[[0, 0], [2, 3], [5, 5]], [[1, 1], [-100, -100], [-100, -100]]])
     antecedents = np.array([[-1, -1, 0], [-1, -100, -100]])
