@@ -157,7 +157,8 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         chains = predicted_chains(output.predictions, data.singletons)
         metrics[name] = score(gold[name], chains)
         documents = [replace(each, clusters=found) for each, found in zip(splits[name], chains, strict=True)]
-        write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
+        if training.should_save:
+            write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
     model.eval()
     if data.gap_file:
         metrics["gap"] = evaluate_gap(model, tokenizer, data.gap_file)
@@ -166,7 +167,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         name = f"winobias_{Path(path).name.partition('.')[0]}"
         metrics[name] = {"accuracy": link_accuracy(model, tokenizer, path)}
         trainer.log_metrics(name, metrics[name])
-    write_summary(training.output_dir, metrics=metrics, genres=genres)
+    write_summary(training, metrics=metrics, genres=genres)
     return metrics
 
 

@@ -122,10 +122,11 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
         threshold = model.config.null_threshold
         texts = {key: answered_text(each, threshold) for key, each in found.items()}
-        write_json(training.output_dir, f"predictions_{name}.json", texts)
-        if data.version_2:
+        if training.should_save:
+            write_json(training.output_dir, f"predictions_{name}.json", texts)
+        if training.should_save and data.version_2:
             write_json(training.output_dir, f"null_odds_{name}.json", {key: odds(each) for key, each in found.items()})
-    write_summary(training.output_dir, metrics=metrics, null_threshold=model.config.null_threshold)
+    write_summary(training, metrics=metrics, null_threshold=model.config.null_threshold)
     return metrics
 
 

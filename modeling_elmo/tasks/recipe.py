@@ -254,7 +254,7 @@ class TaskTrainer(Trainer):
         self.card = card
 
     def create_model_card(self, *args, **kwargs):
-        if self.is_world_process_zero():
+        if self.args.should_save:
             name = checkpoint_name(self.args)
             write_model_card(self.args.output_dir, self.model.config, name=name, **self.card)
 
@@ -303,6 +303,7 @@ def finetune(
     """Trains, and predicts all splits but `train` with the best checkpoint.
 
     The output folder then has the model, its card, `trainer_state.json` with the curve, and `<split>_results.json`.
+    Under several processes all have all predictions, and the one whose `training.should_save` is true writes.
 
     Args:
         model, tokenizer: of [`load_model`].
@@ -404,7 +405,7 @@ def describe_training(data: DataArguments, arguments: ModelArguments, training: 
     bilm = "" if arguments.without_elmo else ", the biLM " + ("trained too" if arguments.unfreeze else "frozen")
     settings = {
         "epochs": training.num_train_epochs,
-        "batch size": training.train_batch_size * training.gradient_accumulation_steps,
+        "batch size": training.train_batch_size * training.gradient_accumulation_steps * training.world_size,
         "learning rate": training.learning_rate,
         "seed": training.seed,
     }
@@ -412,10 +413,11 @@ def describe_training(data: DataArguments, arguments: ModelArguments, training: 
     return f"A head fine-tuned on {size} examples of {source}, above {base}{bilm}; {details}, best epoch kept."
 
 
-def write_summary(folder: str | Path, **values):
-    """Writes what else a recipe found, beside Trainer's files: `summary.json`."""
-    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    (Path(folder) / "summary.json").write_text(text, encoding="utf-8")
+def write_summary(training: TrainingArguments, **values):
+    """Writes what else a recipe found, beside Trainer's files: `summary.json`. Of several processes one does it."""
+    if training.should_save:
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        (Path(training.output_dir) / "summary.json").write_text(text, encoding="utf-8")
 
 
 __all__ = [

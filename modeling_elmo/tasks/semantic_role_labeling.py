@@ -109,9 +109,10 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
     metrics = {}
     for name, output in predictions.items():
         metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
-        documents = with_arguments(splits[name], arguments_of(name, output.predictions))
-        write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
-    write_summary(training.output_dir, metrics=metrics, labels=labels)
+        if training.should_save:
+            documents = with_arguments(splits[name], arguments_of(name, output.predictions))
+            write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
+    write_summary(training, metrics=metrics, labels=labels)
     return metrics
 
 

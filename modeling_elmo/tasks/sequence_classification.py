@@ -116,15 +116,17 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
         "word_splitting": tokenizer.word_splitting,
     }
     _, predictions = finetune(model, tokenizer, examples, task.compute_metrics, data, model_arguments, training, card)
-    folder = Path(training.output_dir)
-    for name, output in predictions.items():
-        write_jsonl(folder / f"predictions_{name}.jsonl", task.describe(splits[name], output.predictions))
-    baseline = bag_of_words(task, splits)
     metrics = {name: output.metrics for name, output in predictions.items()}
+    if not training.should_save:
+        return metrics
+    for name, output in predictions.items():
+        rows = task.describe(splits[name], output.predictions)
+        write_jsonl(Path(training.output_dir) / f"predictions_{name}.jsonl", rows)
+    baseline = bag_of_words(task, splits)
     for name, values in baseline.items():
         scores = ", ".join(f"{key} {value:.4f}" for key, value in values.items())
         print(f"bag of words, {name}: {scores}")
-    write_summary(folder, metrics=metrics, bag_of_words=baseline, labels=task.labels)
+    write_summary(training, metrics=metrics, bag_of_words=baseline, labels=task.labels)
     return metrics
 
 

@@ -110,18 +110,19 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
         "word_splitting": tokenizer.word_splitting,
     }
     _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
-    folder = Path(training.output_dir)
     metrics = {}
     for name, output in predictions.items():
         items = splits[name]
         predicted = words_labels(output.predictions, [example["input_ids"] for example in examples[name]], labels)
-        write_columns(
-            folder / f"predictions_{name}.txt",
-            [list(zip(item.words, item.labels, row, strict=True)) for item, row in zip(items, predicted, strict=True)],
-        )
+        if training.should_save:
+            rows = [
+                list(zip(item.words, item.labels, row, strict=True))
+                for item, row in zip(items, predicted, strict=True)
+            ]
+            write_columns(Path(training.output_dir) / f"predictions_{name}.txt", rows)
         # Of the words themselves, with labels that training never showed.
         metrics[name] = score([item.labels for item in items], predicted, entities)
-    write_summary(folder, metrics=metrics, labels=labels)
+    write_summary(training, metrics=metrics, labels=labels)
     return metrics
 
 
