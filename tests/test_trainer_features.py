@@ -29,8 +29,8 @@ from modeling_elmo import (
 from modeling_elmo.tasks.conll2012 import Document, Frame, Sentence
 from modeling_elmo.tasks.coreference_documents import DocumentCollator, cut_document, document_example
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged, encode_texts
+from modeling_elmo.tasks.finetuning import ChangedExamples, TaskTrainer
 from modeling_elmo.tasks.question_answering import QuestionWindows
-from modeling_elmo.tasks.recipe import ChangedExamples, TaskTrainer
 from modeling_elmo.tasks.semantic_roles import role_examples
 from modeling_elmo.tasks.squad import Question
 

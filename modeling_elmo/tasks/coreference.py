@@ -9,31 +9,22 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers import EvalPrediction
+from transformers import EvalPrediction, set_seed
 
 from modeling_elmo import ElmoForCoreferenceResolution
 from modeling_elmo.metrics import CoreferenceScorer
 from modeling_elmo.modeling_elmo_coreference import clusters_of
 from tokenization_elmo import ElmoTokenizer
 
+from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .conll2012 import Document, Sentence, Span, read_conll2012, write_conll2012
 from .coreference_documents import DocumentCollator, cut_document, document_example, gold_chains
+from .finetuning import finetune, load_model
 from .gap import TextSpan, decide, gap_scores, read_gap
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import locate_sentences
-from .recipe import (
-    DataArguments,
-    FinetuningArguments,
-    ModelArguments,
-    checkpoint_name,
-    describe_training,
-    finetune,
-    load_model,
-    load_splits,
-    parse_arguments,
-    set_seed,
-    write_summary,
-)
+from .reports import checkpoint_name, describe_training, write_summary
+from .splits import load_splits
 
 Chains = list[list[Span]]
 

@@ -8,25 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForQuestionAnswering, BatchEncoding, EvalPrediction
+from transformers import AutoModelForQuestionAnswering, BatchEncoding, EvalPrediction, set_seed
 
 from modeling_elmo.metrics import answer_f1, best_null_threshold, exact_match
 from tokenization_elmo import ElmoTokenizer
 
+from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import PaddingCollator
-from .recipe import (
-    DataArguments,
-    FinetuningArguments,
-    ModelArguments,
-    checkpoint_name,
-    describe_training,
-    finetune,
-    load_model,
-    load_splits,
-    parse_arguments,
-    set_seed,
-    write_summary,
-)
+from .finetuning import finetune, load_model
+from .reports import checkpoint_name, describe_training, write_summary
+from .splits import load_splits
 from .squad import Question, best_answers, encode_questions, questions_from_dataset, read_squad
 
 QUESTIONS_PER_CALL = 256

@@ -8,28 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EvalPrediction
+from transformers import EvalPrediction, set_seed
 
 from modeling_elmo import ElmoForSemanticRoleLabeling
 from tokenization_elmo import ElmoTokenizer
 
+from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .conll2012 import Document, Sentence, read_conll2012, write_conll2012
+from .finetuning import finetune, load_model
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import LocatedSentence, locate_sentences
-from .recipe import (
-    DataArguments,
-    FinetuningArguments,
-    ModelArguments,
-    checkpoint_name,
-    describe_training,
-    finetune,
-    load_model,
-    load_splits,
-    parse_arguments,
-    set_seed,
-    write_summary,
-)
+from .reports import checkpoint_name, describe_training, write_summary
 from .semantic_roles import label_spans, role_examples, role_score
+from .splits import load_splits
 
 USAGE = """\
 import modeling_elmo

@@ -14,24 +14,16 @@ from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, set_seed
 
 from tokenization_elmo import ElmoTokenizer
 
+from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import Text, encode_texts
-from .recipe import (
-    DataArguments,
-    FinetuningArguments,
-    ModelArguments,
-    describe_training,
-    finetune,
-    load_model,
-    load_splits,
-    parse_arguments,
-    set_seed,
-    write_summary,
-)
+from .finetuning import finetune, load_model
+from .reports import describe_training, write_summary
 from .sentiment_trees import read_trees
+from .splits import load_splits
 from .tables import read_table, require_columns, write_jsonl
 
 FORMATS = ("trees", "tsv", "jsonl")

@@ -6,23 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from seqeval.metrics import f1_score, precision_score, recall_score
-from transformers import AutoModelForTokenClassification, EvalPrediction
+from transformers import AutoModelForTokenClassification, EvalPrediction, set_seed
 
 from modeling_elmo.text_files import suffix
 
+from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import encode_tagged
-from .recipe import (
-    DataArguments,
-    FinetuningArguments,
-    ModelArguments,
-    describe_training,
-    finetune,
-    load_model,
-    load_splits,
-    parse_arguments,
-    set_seed,
-    write_summary,
-)
+from .finetuning import finetune, load_model
+from .reports import describe_training, write_summary
+from .splits import load_splits
 from .tables import require_columns
 from .tagged_text import TaggedSentence, read_columns, read_conllu, to_bio, to_bioes, write_columns
 

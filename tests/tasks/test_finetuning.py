@@ -1,81 +1,19 @@
-"""What the recipes share: splits, the baseline, optimizer, results."""
+"""The baseline, embeddings beside ELMo, the optimizer, processes that share a cache."""
 
-import json
 from contextlib import contextmanager
 
 import pytest
 import torch
-from transformers import AutoModelForTokenClassification, HfArgumentParser
+from transformers import AutoModelForTokenClassification
 
 from modeling_elmo import ElmoForTokenClassification, ElmoModel, ElmoTokenizer
 from modeling_elmo.task_model import CONTEXT_FREE_SCALE
+from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
+from modeling_elmo.tasks.finetuning import finetune, load_model, make_optimizer
 from modeling_elmo.tasks.layer_cache import LayerCache
-from modeling_elmo.tasks.recipe import (
-    DataArguments,
-    FinetuningArguments,
-    ModelArguments,
-    describe_results,
-    finetune,
-    hold_out,
-    load_model,
-    load_splits,
-    make_optimizer,
-    sample,
-)
 
 WORDS = [["the", "river", "bank", "."], ["the", "bank", "is", "closed"], ["the", "river", "is", "open"]]
-
-
-def test_smaller_samples_are_part_of_larger_ones():
-    items = list(range(1000))
-    one, ten = sample(items, 0.01, seed=3), sample(items, 0.1, seed=3)
-    assert len(one) == 10 and len(ten) == 100
-    assert set(one) < set(ten) and ten == sorted(ten)
-    assert set(one) != set(sample(items, 0.01, seed=4))
-    assert len(sample(items[:5], 0.01, seed=3)) == 1
-
-
-def test_held_out_items_share_no_group():
-    items = [(premise, hypothesis) for premise in range(50) for hypothesis in range(3)]
-    kept, held_out = hold_out(items, 0.2, seed=0, group=lambda item: item[0])
-    assert len(held_out) == 30 and sorted(kept + held_out) == items
-    assert not {premise for premise, _ in kept} & {premise for premise, _ in held_out}
-
-
-def test_splits_from_files():
-    def read(path):
-        return [f"{path}{number}" for number in range(10)]
-
-    data = DataArguments(train_file="a", validation_file="b", train_fraction=0.5, max_eval_samples=3)
-    splits = load_splits(data, 0, read, None, str)
-    assert {name: len(items) for name, items in splits.items()} == {"train": 5, "validation": 3}
-    splits = load_splits(DataArguments(train_file="a", test_file="c", validation_fraction=0.2), 0, read, None, str)
-    assert {name: len(items) for name, items in splits.items()} == {"train": 8, "test": 10, "validation": 2}
-    with pytest.raises(ValueError, match="the train data are empty"):
-        load_splits(DataArguments(train_file="a", validation_file="b"), 0, lambda path: [], None, str)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, "either --train_file or --dataset_name"),
-        ({"train_file": "a", "dataset_name": "b"}, "either --train_file or --dataset_name"),
-        ({"train_file": "a"}, "--validation_file, or --validation_fraction"),
-        ({"train_file": "a", "validation_file": "b", "train_fraction": 0.0}, "--train_fraction"),
-    ],
-)
-def test_data_arguments_that_make_no_sense(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        DataArguments(**arguments)
-
-
-def test_model_arguments_that_make_no_sense():
-    for options in ({}, {"model_name_or_path": "x", "without_elmo": True}):
-        with pytest.raises(ValueError, match="either --model_name_or_path"):
-            ModelArguments(**options)
-    with pytest.raises(ValueError, match="leave --unfreeze"):
-        ModelArguments(without_elmo=True, unfreeze=True)
 
 
 def test_baseline_trains_words_and_characters_without_context():
@@ -136,33 +74,6 @@ def test_unfrozen_bilm_has_its_own_learning_rate(make_model, tmp_path):
     frozen.set_trainable()
     groups = make_optimizer(frozen, ModelArguments(model_name_or_path="x"), training).param_groups
     assert len(groups) == 1 and all(parameter.requires_grad for parameter in groups[0]["params"])
-
-
-def test_results_as_a_table():
-    table = describe_results({"validation": {"validation_f1": 0.91239, "validation_runtime": 3.0, "epoch": 2.0}})
-    assert table.splitlines() == ["| split | f1 | epoch |", "| --- | --- | --- |", "| validation | 0.9124 | 2.0000 |"]
-
-
-def test_training_arguments_are_options(tmp_path):
-    (training,) = HfArgumentParser(FinetuningArguments).parse_args_into_dataclasses(
-        ["--output_dir", str(tmp_path), "--learning_rate", "0.5", "--use_cpu", "--bf16"]
-    )
-    assert training.learning_rate == 0.5 and training.load_best_model_at_end and training.bf16
-
-
-def test_a_local_folder_is_a_data_set(tmp_path):
-    for split, size in (("train", 10), ("validation", 3)):
-        rows = [json.dumps({"text": f"{split} {number}"}) for number in range(size)]
-        (tmp_path / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
-    data = DataArguments(dataset_name=str(tmp_path), max_eval_samples=2)
-    splits = load_splits(data, 0, None, lambda rows: [row["text"] for row in rows], str)
-    assert len(splits["train"]) == 10 and len(splits["validation"]) == 2
-    assert all(text.startswith(name) for name, texts in splits.items() for text in texts)
-
-
-def test_the_data_seed_may_be_zero(tmp_path):
-    assert FinetuningArguments(str(tmp_path), seed=3, data_seed=0).split_seed == 0
-    assert FinetuningArguments(str(tmp_path), seed=3).split_seed == 3
 
 
 def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypatch):

@@ -1,0 +1,204 @@
+"""Fine-tuning of a task head: the model or its baseline, training with Trainer, prediction."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import AutoConfig, AutoTokenizer, EvalPrediction, Trainer
+from transformers.trainer_utils import get_last_checkpoint
+
+from modeling_elmo import ElmoConfig, ElmoTokenizer
+from modeling_elmo.model_card import write_model_card
+
+from .arguments import DataArguments, FinetuningArguments, ModelArguments
+from .examples import PaddingCollator
+from .layer_cache import CachedLayersDataset, LayerCache
+from .reports import checkpoint_name, describe_results
+
+Metrics = Callable[[EvalPrediction], dict[str, float]]
+Change = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
+
+
+def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequence[str]], **options):
+    """The tokenizer and the model with a new head: `auto_class` is an Auto class or, for tasks without one, the head's
+    own; `options` go to its configuration.
+
+    Without ELMo the model is the same head over vectors without context: embeddings of the training data's words
+    beside convolutions over their characters, all of which train with the head (the paper's baselines).
+    """
+    names = ("representation", "num_representations", "context_free_size")
+    names += ("head_hidden_size", "head_num_layers", "head_dropout")
+    options |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if arguments.without_elmo:
+        # Words seen once train the vector of unknown words.
+        tokenizer = ElmoTokenizer.train_from_iterator(train_words, min_frequency=2)
+        build = getattr(auto_class, "from_config", auto_class)
+        return tokenizer, build(baseline_config(tokenizer, **options))
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model_name_or_path)
+    reads_words = AutoConfig.from_pretrained(arguments.model_name_or_path).word_embedding_size > 0
+    if arguments.context_free_size and not reads_words:
+        # The biLM reads characters: the words may be the task's own.
+        tokenizer = ElmoTokenizer.train_from_iterator(
+            train_words,
+            min_frequency=2,
+            word_splitting=tokenizer.word_splitting,
+            max_characters_per_token=tokenizer.max_characters_per_token,
+            character_vocab=tokenizer.character_vocab,
+        )
+        options["vocab_size"] = tokenizer.vocab_size
+    model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
+    return tokenizer, model
+
+
+def baseline_config(tokenizer: ElmoTokenizer, word_size: int = 100, character_size: int = 100, **options):
+    """The configuration of the baseline "without ELMo": a token encoder that trains and no biLM at all."""
+    return ElmoConfig(
+        **{
+            "vocab_size": tokenizer.vocab_size,
+            "num_hidden_layers": 0,
+            "bidirectional": False,
+            "word_embedding_size": word_size,
+            "filters": [[3, character_size]],
+            "num_highway_layers": 0,
+            "projection_size": word_size + character_size,
+            "representation": "scalar_mix",
+            "freeze_bilm": False,
+            **options,
+        }
+    )
+
+
+class ChangedExamples(Dataset):
+    """Examples that `change` makes anew out of others for each epoch.
+
+    What is drawn follows from seed, epoch and index alone, so that training goes on from a checkpoint as if it had
+    not stopped, whatever a data loader reads ahead.
+    """
+
+    def __init__(self, examples: Sequence[dict[str, Any]], change: Change, seed: int):
+        self.examples, self.change, self.seed, self.epoch = examples, change, seed, 0
+
+    def set_epoch(self, epoch: int):
+        """Trainer's data loader calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.change(self.examples[index], np.random.default_rng((self.seed, self.epoch, index)))
+
+
+class TaskTrainer(Trainer):
+    """Trainer that leaves a model card with the task's results, also when it pushes to the Hub."""
+
+    def __init__(self, *args, card: dict[str, Any], **kwargs):
+        super().__init__(*args, **kwargs)
+        self.card = card
+
+    def create_model_card(self, *args, **kwargs):
+        if self.args.should_save:
+            name = checkpoint_name(self.args)
+            write_model_card(self.args.output_dir, self.model.config, name=name, **self.card)
+
+
+def finetune(
+    model,
+    tokenizer: ElmoTokenizer,
+    examples: dict[str, list[dict[str, Any]]],
+    compute_metrics: Metrics | Mapping[str, Metrics],
+    data: DataArguments,
+    arguments: ModelArguments,
+    training: FinetuningArguments,
+    card: dict[str, Any],
+    collator: Callable[[Sequence[dict[str, Any]]], dict[str, torch.Tensor]] | None = None,
+    change: Change | None = None,
+) -> tuple[TaskTrainer, dict[str, Any]]:
+    """Trains, and predicts all splits but `train` with the best checkpoint.
+
+    The output folder then has the model, its card, `trainer_state.json` with the curve, and `<split>_results.json`.
+    Under several processes all have all predictions, and the one whose `training.should_save` is true writes.
+
+    Args:
+        model, tokenizer: of [`load_model`].
+        examples: of each split.
+        compute_metrics: from Trainer's predictions for a split; or, by split, a function for each of them.
+        data, arguments, training: options.
+        card: what [`write_model_card`] is told.
+        collator: makes batches of examples, by default [`PaddingCollator`].
+        change: makes a training example anew for each epoch, a random part of it for instance.
+
+    Returns:
+        the trainer, and Trainer's prediction output for each split.
+    """
+    sets: dict[str, Any] = dict(examples)
+    if change is not None:
+        sets["train"] = ChangedExamples(examples["train"], change, training.seed)
+    if data.cache_layers:
+        if not model.config.freeze_bilm:
+            raise ValueError("--cache_layers needs a frozen biLM: leave --unfreeze and --without_elmo out")
+        model.to(training.device)
+        everything = [example for split in examples.values() for example in split]
+        with training.main_process_first(local=False):  # the others find the cache complete
+            cache = LayerCache.build(data.cache_layers, model.elmo, everything, data.cache_dtype)
+        keep_characters = model.config.context_free_size > 0
+        sets = {name: CachedLayersDataset(split, cache, keep_characters) for name, split in sets.items()}
+    if not isinstance(compute_metrics, Mapping):
+        compute_metrics = dict.fromkeys(examples, compute_metrics)
+    trainer = TaskTrainer(
+        model,
+        training,
+        data_collator=collator or PaddingCollator(tokenizer),
+        train_dataset=sets["train"],
+        eval_dataset=sets["validation"],
+        processing_class=tokenizer,
+        compute_metrics=compute_metrics["validation"],
+        optimizers=(make_optimizer(model, arguments, training), None),
+        card=card,
+    )
+    resume = training.resume_from_checkpoint
+    if resume == "last":
+        resume = get_last_checkpoint(training.output_dir)
+    result = trainer.train(resume_from_checkpoint=resume)
+    trainer.save_state()
+    trainer.save_metrics("train", result.metrics)
+    predictions = {}
+    # First the validation data, which may choose what the model predicts the others with and is saved with.
+    for name in sorted((name for name in examples if name != "train"), key=lambda name: name != "validation"):
+        trainer.compute_metrics = compute_metrics[name]
+        predictions[name] = trainer.predict(sets[name], metric_key_prefix=name)
+        trainer.log_metrics(name, predictions[name].metrics)
+        trainer.save_metrics(name, predictions[name].metrics)
+    trainer.save_model()
+    card["evaluation"] = describe_results({name: output.metrics for name, output in predictions.items()})
+    trainer.create_model_card()
+    if training.push_to_hub:
+        trainer.push_to_hub()
+    return trainer, predictions
+
+
+def make_optimizer(model, arguments: ModelArguments, training: FinetuningArguments) -> torch.optim.Optimizer:
+    """AdamW over what trains, with a learning rate of its own for a pretrained biLM."""
+    bilm = {id(p) for module in (model.elmo.token_encoder, model.elmo.lstm) for p in module.parameters()}
+    pretrained = bilm if arguments.unfreeze else set()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if id(p) not in pretrained], "lr": training.learning_rate},
+        {"params": [p for p in parameters if id(p) in pretrained], "lr": arguments.bilm_learning_rate},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        betas=(training.adam_beta1, training.adam_beta2),
+        eps=training.adam_epsilon,
+        weight_decay=training.weight_decay,
+    )
+
+
+__all__ = [
+    "ChangedExamples",
+    "TaskTrainer",
+    "finetune",
+    "load_model",
+]

@@ -1,0 +1,61 @@
+"""What a fine-tuning leaves to be read: the model card's texts, and a summary of results."""
+
+import json
+from pathlib import Path
+
+from transformers import TrainingArguments
+
+from .arguments import DataArguments, FinetuningArguments, ModelArguments
+
+
+def checkpoint_name(training: TrainingArguments) -> str:
+    """Under which the model is loaded, as its card says."""
+    return training.hub_model_id or Path(training.output_dir).name
+
+
+def describe_results(metrics: dict[str, dict[str, float]]) -> str:
+    """A Markdown table, a row for each split."""
+    skipped = ("runtime", "per_second", "_time", "model_preparation")
+    rows = {
+        split: {
+            key.removeprefix(f"{split}_"): value
+            for key, value in values.items()
+            if not any(word in key for word in skipped)
+        }
+        for split, values in metrics.items()
+    }
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = ["| split | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
+    for split, row in rows.items():
+        lines.append(f"| {split} | " + " | ".join(f"{row[name]:.4f}" for name in names) + " |")
+    return "\n".join(lines)
+
+
+def describe_training(data: DataArguments, arguments: ModelArguments, training: FinetuningArguments, size: int) -> str:
+    """How the head came to be, for the model card."""
+    source = data.dataset_name or Path(data.train_file).name
+    base = "word and character embeddings trained with it" if arguments.without_elmo else arguments.model_name_or_path
+    bilm = "" if arguments.without_elmo else ", the biLM " + ("trained too" if arguments.unfreeze else "frozen")
+    settings = {
+        "epochs": training.num_train_epochs,
+        "batch size": training.train_batch_size * training.gradient_accumulation_steps * training.world_size,
+        "learning rate": training.learning_rate,
+        "seed": training.seed,
+    }
+    details = ", ".join(f"{name} {value:g}" for name, value in settings.items())
+    return f"A head fine-tuned on {size} examples of {source}, above {base}{bilm}; {details}, best epoch kept."
+
+
+def write_summary(training: TrainingArguments, **values):
+    """Writes what else a recipe found, beside Trainer's files: `summary.json`. Of several processes one does it."""
+    if training.should_save:
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        (Path(training.output_dir) / "summary.json").write_text(text, encoding="utf-8")
+
+
+__all__ = [
+    "checkpoint_name",
+    "describe_results",
+    "describe_training",
+    "write_summary",
+]

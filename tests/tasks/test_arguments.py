@@ -1,0 +1,40 @@
+"""The options of the fine-tuning recipes."""
+
+import pytest
+from transformers import HfArgumentParser
+
+from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either --train_file or --dataset_name"),
+        ({"train_file": "a", "dataset_name": "b"}, "either --train_file or --dataset_name"),
+        ({"train_file": "a"}, "--validation_file, or --validation_fraction"),
+        ({"train_file": "a", "validation_file": "b", "train_fraction": 0.0}, "--train_fraction"),
+    ],
+)
+def test_data_arguments_that_make_no_sense(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DataArguments(**arguments)
+
+
+def test_model_arguments_that_make_no_sense():
+    for options in ({}, {"model_name_or_path": "x", "without_elmo": True}):
+        with pytest.raises(ValueError, match="either --model_name_or_path"):
+            ModelArguments(**options)
+    with pytest.raises(ValueError, match="leave --unfreeze"):
+        ModelArguments(without_elmo=True, unfreeze=True)
+
+
+def test_training_arguments_are_options(tmp_path):
+    (training,) = HfArgumentParser(FinetuningArguments).parse_args_into_dataclasses(
+        ["--output_dir", str(tmp_path), "--learning_rate", "0.5", "--use_cpu", "--bf16"]
+    )
+    assert training.learning_rate == 0.5 and training.load_best_model_at_end and training.bf16
+
+
+def test_the_data_seed_may_be_zero(tmp_path):
+    assert FinetuningArguments(str(tmp_path), seed=3, data_seed=0).split_seed == 0
+    assert FinetuningArguments(str(tmp_path), seed=3).split_seed == 3
