@@ -80,6 +80,7 @@ def new_folder(target: Path, overwrite: bool) -> Iterator[Path]:
         ConversionError: if `target` is a file, or a folder that is not empty and `overwrite` is not given.
     """
     check_target(target, overwrite)
+    target = target.resolve()  # "." has no name
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     partial.mkdir()

@@ -186,6 +186,15 @@ def test_target_that_is_not_free(tmp_path, published):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_the_current_folder_as_target(tmp_path, published, monkeypatch):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    convert(published, ".")
+    assert ElmoModel.from_pretrained(folder).config.cell_size == 11
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
 def test_a_failure_leaves_the_target_as_it_was(tmp_path, published):
     target = tmp_path / "converted"
     convert(published, target)
