@@ -573,9 +573,11 @@ class ElmoTokenizer(TokenizersBackend):
         filename_prefix: str | None = None,
     ) -> tuple[str, ...]:
         file_names = super()._save_pretrained(save_directory, file_names, legacy_format, filename_prefix)
-        if self.character_vocab is not None:
-            name = f"{filename_prefix}-{CHARACTER_VOCAB_FILE}" if filename_prefix else CHARACTER_VOCAB_FILE
-            path = Path(save_directory) / name
+        name = f"{filename_prefix}-{CHARACTER_VOCAB_FILE}" if filename_prefix else CHARACTER_VOCAB_FILE
+        path = Path(save_directory) / name
+        if self.character_vocab is None:
+            path.unlink(missing_ok=True)  # of another tokenizer, saved here before
+        else:
             path.write_text(json.dumps(self.character_vocab), encoding="utf-8")
             file_names = (*file_names, str(path))
         return file_names

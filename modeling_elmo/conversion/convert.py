@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tokenization_elmo import CHARACTER_VOCAB_FILE
+
 from .bilm import read_bilm
 from .checkpoint import Checkpoint, check_target, new_folder
 from .elmoformanylangs import read_elmoformanylangs
@@ -45,4 +47,6 @@ def convert(
             checkpoint = read_bilm(sources, word_splitting, softmax)
     with new_folder(target, overwrite) as folder:
         checkpoint.save(folder, target.resolve().name)
+    if checkpoint.tokenizer.character_vocab is None:
+        (target / CHARACTER_VOCAB_FILE).unlink(missing_ok=True)  # of a model converted to here before
     return checkpoint

@@ -4,6 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from conversion.published_bilm import make_arrays, make_options, write_bilm
 from conversion.published_elmoformanylangs import (
     PublishedElmoForManyLangs,
     make_network,
@@ -41,6 +42,16 @@ def test_layers_equal_the_published_arithmetic(tmp_path, embedder, text, changes
     sentences = text + BOUNDARIES[: 1 if network["token_embedder"]["word_dim"] else 2]
     for got, sentence in zip(embedder(tmp_path / "converted")(sentences), sentences, strict=True):
         np.testing.assert_allclose(got, published.layers(sentence), rtol=0, atol=1e-5)
+
+
+def test_a_bilm_in_its_place_reads_bytes_again(tmp_path, model_folder, embedder, text):
+    options = make_options()
+    bilm = write_bilm(tmp_path / "bilm", options, make_arrays(options))
+    convert(model_folder, tmp_path / "converted")
+    convert(bilm, tmp_path / "converted", overwrite=True)
+    convert(bilm, tmp_path / "fresh")
+    for got, expected in zip(embedder(tmp_path / "converted")(text), embedder(tmp_path / "fresh")(text), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_archive_with_the_network_configuration_beside_it(tmp_path, model_folder):

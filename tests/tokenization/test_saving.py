@@ -71,6 +71,12 @@ def test_save_and_load(kind, tmp_path):
     assert (tmp_path / "one" / "tokenizer.json").read_text() == (tmp_path / "two" / "tokenizer.json").read_text()
 
 
+def test_saved_over_one_of_code_points(tmp_path):
+    make("code_points").save_pretrained(tmp_path)
+    make("words").save_pretrained(tmp_path)
+    assert all_of(ElmoTokenizer.from_pretrained(tmp_path)) == all_of(make("words"))
+
+
 @KINDS
 def test_pickle_and_copy(kind):
     tokenizer = make(kind)
