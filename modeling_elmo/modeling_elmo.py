@@ -593,6 +593,7 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
 
     def _word_losses(self, hidden: torch.Tensor, targets: torch.Tensor, samples: NegativeSamples | None):
         """`(n, P)`, `(n,)` -> `(n,)`: sampled in training, exact in evaluation."""
+        targets = targets.long()
         if not (self.training and self.config.samples_softmax):
             return self.softmax.exact_loss(hidden, targets)
         if samples is None:

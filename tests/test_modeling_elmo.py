@@ -6,6 +6,7 @@ import torch
 from plain_bilm import bilm_layers
 
 from modeling_elmo import ElmoForPreTraining, ElmoForSequenceClassification, ElmoModel
+from modeling_elmo.softmax import sample_log_uniform
 
 VARIANTS = [
     {},
@@ -601,6 +602,15 @@ def test_surprisals_are_the_exact_ones(make_model, make_batch, sentences):
     torch.testing.assert_close(outputs.forward_loss, torch.stack(totals[0]).mean())
     torch.testing.assert_close(outputs.backward_loss, torch.stack(totals[1]).mean())
     torch.testing.assert_close(outputs.loss, (outputs.forward_loss + outputs.backward_loss) / 2)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_losses_of_ids_of_any_integer_type(make_model, make_batch, sentences, training):
+    model, batch = make_model(ElmoForPreTraining, dropout=0.0).train(training), make_batch(sentences)
+    samples = sample_log_uniform(20, 5)
+    expected = model(**batch, negative_samples=samples).loss
+    batch["input_ids"] = batch["input_ids"].to(torch.int16)
+    assert torch.equal(model(**batch, negative_samples=samples).loss, expected)
 
 
 def test_labels_stand_for_input_ids(make_model, make_batch, sentences):
