@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForPreTraining, AutoTokenizer, PreTrainedModel
 
 from .embedding.batches import batches, encode_batch, windows
-from .embedding.vectors import default_device, evaluation, run_layers, words_of
+from .embedding.vectors import evaluation, put_on, run_layers, words_of
 from .modeling_elmo import ElmoForPreTraining
 from .softmax import log_uniform_probability
 
@@ -101,7 +101,7 @@ def load_language_model(
                 f"{name} has no softmax: it gives vectors, but no probabilities. Published inference files leave it "
                 "out; convert the training checkpoint, or pretrain one"
             )
-        model.to(device or default_device())
+        put_on(model, device)
     else:
         name = model.name_or_path
     if not isinstance(model, ElmoForPreTraining):

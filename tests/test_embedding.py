@@ -589,6 +589,12 @@ def test_command_reports_mistakes_in_a_line(checkpoint, tmp_path, capsys):
     assert "missing.txt" in error and error.count("\n") == 1
 
 
+def test_a_device_that_is_not_there_is_named(checkpoint, tmp_path, capsys):
+    source = write_text(tmp_path / "text.txt", random_text(3))
+    assert cli.main(["embed", str(checkpoint), str(source), str(tmp_path / "v.npz"), "--device", "cuda:77"]) == 2
+    assert "elmo embed: error: the model cannot be put on device 'cuda:77'" in capsys.readouterr().err
+
+
 # Published systems
 
 

@@ -43,7 +43,7 @@ class ElmoEmbedder:
             raise ValueError(f"layers is {layers!r}; choose one of {LAYERS}")
         if isinstance(model, (str, Path)):
             tokenizer = tokenizer if tokenizer is not None else AutoTokenizer.from_pretrained(model)
-            model = AutoModel.from_pretrained(model).to(device or default_device())
+            model = put_on(AutoModel.from_pretrained(model), device)
         elif tokenizer is None:
             if not model.name_or_path:
                 raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")
@@ -115,8 +115,17 @@ def run_layers(model: ElmoModel, inputs: dict[str, torch.Tensor]) -> tuple[torch
     return tuple(torch.cat(parts, dim=-1) for parts in zip(*halves, strict=True))
 
 
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def put_on(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
+    """The model on a device, by default the GPU if there is one.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return model.to(device)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"the model cannot be put on device {str(device)!r}: {error}") from error
 
 
 @contextmanager
