@@ -216,7 +216,7 @@ class ElmoConfig(PreTrainedConfig):
             if getattr(self, key) < 1:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be at least 1")
         for key in ("cell_clip", "projection_clip", "projection_size"):
-            if getattr(self, key) is not None and getattr(self, key) <= 0:
+            if getattr(self, key) is not None and not getattr(self, key) > 0:
                 raise ValueError(f"ElmoConfig.{key} is {getattr(self, key)}; it must be positive, or None for none")
         for key in (
             "num_hidden_layers",

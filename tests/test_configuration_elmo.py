@@ -41,6 +41,7 @@ def test_widths_of_other_models():
         ({"num_representations": 0}, "num_representations"),
         ({"projection_size": 0}, "projection_size"),
         ({"cell_clip": 0}, "cell_clip"),
+        ({"projection_clip": float("nan")}, "projection_clip"),
         ({"projection_clip": -3.0}, "projection_clip"),
         ({"num_negative_samples": -1}, "num_negative_samples"),
         ({"dropout": 1.0}, "dropout"),
