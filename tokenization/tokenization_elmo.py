@@ -764,6 +764,8 @@ def _check_texts(texts: Sequence, pairs: Sequence | None, is_split_into_words: b
             if isinstance(sentence, str):
                 raise ValueError(f"is_split_into_words=True needs lists of words; sentence {number} is {sentence!r}")
             for words in sentence if _is_nested(sentence) else [sentence]:
+                if len(words) and not isinstance(words[0], str):  # an array cannot be compared with ""
+                    _check_types(texts, pairs, is_split_into_words)
                 if "" in words:  # Rust would drop it, and so shift every later word
                     raise _empty_word(number, list(words).index(""), where)
 

@@ -102,6 +102,8 @@ def test_what_is_no_text_is_an_error(tokenizer):
         tokenizer(["a", None])
     with pytest.raises(TypeError, match="word 1 of sentence 2 is 5; it must be a string"):
         tokenizer([["a"], ["b"], ["c", 5]], is_split_into_words=True)
+    with pytest.raises(TypeError, match=r"word 0 of sentence 0 is array\(.*; it must be a string"):
+        tokenizer([np.array(["a", "b"]), np.array(["c"])], is_split_into_words=True)
     with pytest.raises(TypeError, match="sentence 1 of the second texts is 5"):
         tokenizer(["a", "b"], ["c", 5])
     with pytest.raises(ValueError, match="the batch is empty"):
