@@ -468,6 +468,10 @@ def test_an_existing_file_is_kept(checkpoint, tmp_path):
     assert target.read_text() == "precious"
     embed_file(checkpoint, source, target, overwrite=True)
     assert len(read_file(target)) == 3
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"folder\.npz is a folder"):
+        embed_file(checkpoint, source, tmp_path / "folder.npz", overwrite=True)
+    assert not (tmp_path / "folder.npz.partial").exists()
 
 
 def run_command(*arguments, **options) -> subprocess.CompletedProcess:

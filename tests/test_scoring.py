@@ -265,6 +265,10 @@ def test_score_command_refuses_unknown_files(checkpoint, tmp_path, capsys):
     (tmp_path / "text.txt").write_text("the bank\n")
     assert cli.main(["score", str(checkpoint), str(tmp_path / "text.txt"), "--output", "words.csv"]) == 2
     assert "words.csv: unknown kind of file" in capsys.readouterr().err
+    (tmp_path / "words.tsv").mkdir()
+    folder = str(tmp_path / "words.tsv")
+    assert cli.main(["score", str(checkpoint), str(tmp_path / "text.txt"), "--output", folder]) == 2
+    assert "words.tsv is a folder" in capsys.readouterr().err
 
 
 def test_score_command_leaves_no_half_file(checkpoint, tmp_path, capsys):

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace):
     suffix = ".tsv" if args.output in (None, "-") else Path(args.output).suffix
     if suffix not in WRITERS:
         raise ValueError(f"{args.output}: unknown kind of file; the name must end in one of {', '.join(WRITERS)}")
+    if args.output and Path(args.output).is_dir():
+        raise IsADirectoryError(f"{args.output} is a folder; give the name of a file")
     total = TextScore()
     with TextInput(args.input) as text:
         model, tokenizer = load_language_model(args.checkpoint, device=args.device)

@@ -80,11 +80,13 @@ def embed_file(
     Raises:
         ValueError: for options that do not fit together; for input that is not as said above, naming file and line;
             where another job's unfinished file is in the way.
-        FileExistsError: where `target` exists.
+        FileExistsError, IsADirectoryError: where `target` exists, or is a folder.
         OSError: where the disk has not enough space.
     """
     target = Path(target)
     check_options(target, layers, layout, boundaries)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; give the name of a file")
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists already; remove it, or allow to overwrite it")
     if not target.parent.is_dir():
