@@ -548,6 +548,8 @@ def test_a_broken_gzip_file_is_named(checkpoint, tmp_path):
         ("{", ":2: not JSON"),
         ('{"doc_key": "x"}', ":2: not a document .*sentences"),
         ('{"doc_key": "x", "sentences": ["the bank"]}', ":2: not a document .*not a list of words"),
+        ('{"doc_key": "", "sentences": []}', ":2: the doc_key '' cannot name a group"),
+        (r'{"doc_key": "a\u0000b", "sentences": []}', ":2: the doc_key .* cannot name a group"),
         ('{"doc_key": "a:b", "sentences": []}', ":2: an earlier document has the key 'a:b' too"),
     ],
 )

@@ -78,6 +78,10 @@ def read_documents(text: TextInput) -> Iterator[Sentence]:
             raise FormatError(
                 f'{text.name}:{number}: not a document {{"doc_key": ..., "sentences": [[word, ...], ...]}} ({error!r})'
             ) from error
+        if key in ("", ".") or "\0" in key:
+            raise FormatError(
+                f"{text.name}:{number}: the doc_key {document['doc_key']!r} cannot name a group of an HDF5 file"
+            )
         if key in keys:
             raise FormatError(f"{text.name}:{number}: an earlier document has the key {document['doc_key']!r} too")
         keys.add(key)
