@@ -52,6 +52,8 @@ def export(checkpoint: str | Path, target: str | Path, *, overwrite: bool = Fals
 
 
 def load_config(checkpoint: str | Path) -> ElmoConfig:
+    if Path(checkpoint).is_file():
+        raise ConversionError(f"{checkpoint} is a file; give the folder of a checkpoint")
     try:
         config = AutoConfig.from_pretrained(checkpoint)
     except (OSError, ValueError, StrictDataclassError) as error:

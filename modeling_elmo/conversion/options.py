@@ -10,6 +10,7 @@ from ..configuration_elmo import ElmoConfig
 from .errors import ConversionError
 
 REQUIRED = object()
+MOST_LAYERS = 1000
 
 
 class Options:
@@ -46,6 +47,9 @@ class Options:
 
     def config(self, **fields) -> ElmoConfig:
         """An ElmoConfig of these fields, of which this file is the source."""
+        for key in ("num_hidden_layers", "num_highway_layers"):
+            if fields.get(key, 0) > MOST_LAYERS:  # listing the arrays of a hostile number would take for ever
+                raise ConversionError(f"{self.path} asks for {fields[key]} layers ({key}), more than {MOST_LAYERS}")
         try:
             return ElmoConfig(**fields)
         except (StrictDataclassError, ValueError, TypeError) as error:

@@ -146,6 +146,8 @@ def test_options_that_are_none(published, tmp_path, text, message):
         ({"projection_dim": 7}, r"CNN_proj/W_proj has shape \(15, 6\) where \(15, 7\) is needed"),
         ({"n_layers": 3}, r"Cell2/LSTMCell/W_0 of shape \(12, 44\) is missing"),
         ({"n_layers": 1}, r"Cell1/LSTMCell/W_0 of shape \(12, 44\) is unexpected"),
+        ({"n_layers": 10**30}, r"options\.json asks for 10+ layers"),
+        ({"n_highway": 10**30}, r"options\.json asks for 10+ layers"),
         ({"dim": 6}, r"LSTMCell/W_P_0 of shape \(11, 6\) is unexpected"),
     ],
 )
@@ -228,3 +230,5 @@ def test_export_needs_a_checkpoint_of_this_kind(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ConversionError, match="is a bert model"):
         export(tmp_path, tmp_path / "exported")
+    with pytest.raises(ConversionError, match="config.json is a file; give the folder"):
+        export(tmp_path / "config.json", tmp_path / "exported")
