@@ -147,6 +147,11 @@ class RecordFeed:
         if not records:
             if start.chunk == 0:
                 raise CorpusError("the corpus has no text for some rows: too few shards with text, or none at all")
+            if self._plan.num_epochs is None and 0 in start.loads:  # whose turn would never come
+                raise CorpusError(
+                    f"the text has {sum(map(bool, start.loads))} records for {self._width} streams, which need one "
+                    "each: lower batch_size or lines_per_record, or break the text into more lines"
+                )
             zeros = (0,) * self._width
             self._next = replace(start, epoch=start.epoch + 1, chunk=0, shard=0, record=0, loads=zeros)
             self._open_epoch()

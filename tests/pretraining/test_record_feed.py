@@ -130,3 +130,11 @@ def test_a_corpus_without_text_is_an_error(tmp_path):
     (tmp_path / "empty.txt").write_text("\n \n")
     with pytest.raises(CorpusError, match="the corpus has no text"):
         RecordFeed(open_corpus(tmp_path), StreamPlan(2), 0, range(2)).take(0)
+
+
+def test_streams_without_a_record_are_an_error(corpus):
+    """In training, where epochs never end, their turn would never come; in evaluation they are just empty."""
+    with pytest.raises(CorpusError, match=rf"{NUM_RECORDS} records for 601 streams.*lower batch_size"):
+        RecordFeed(corpus, StreamPlan(NUM_RECORDS + 1), 0, [NUM_RECORDS]).take(0)
+    rows = rows_of(corpus, StreamPlan(NUM_RECORDS + 1, num_epochs=1))
+    assert sorted(map(len, rows.values())) == [0] + [1] * NUM_RECORDS
