@@ -187,9 +187,13 @@ def prepare_vocabulary(
                 "the held-out text is empty: give validation_files with text in them, or without them a larger "
                 f"held_out_share than {data.held_out_share}"
             )
+        tokenizer = counts = None
+        if keep:
+            tokenizer = AutoTokenizer.from_pretrained(model.init_from)
+        elif data.vocab_file:
+            tokenizer = ElmoTokenizer.from_vocab_file(data.vocab_file, word_splitting=data.word_splitting)
         splitter = ElmoTokenizer(word_splitting=data.word_splitting)
-        counts = None
-        if not (data.vocab_file or keep) or arguments.training.max_steps is None:
+        if tokenizer is None or arguments.training.max_steps is None:
             accelerator.print("counting the words of the training text ...", flush=True)
             processes = os.cpu_count() or 1
             counts = count_words(
@@ -199,11 +203,7 @@ def prepare_vocabulary(
                 max_size=data.vocab_size,
                 num_processes=min(8, processes) if corpus.is_local and len(corpus.shards) > 1 else 1,
             )
-        if keep:
-            tokenizer = AutoTokenizer.from_pretrained(model.init_from)
-        elif data.vocab_file:
-            tokenizer = ElmoTokenizer.from_vocab_file(data.vocab_file, word_splitting=data.word_splitting)
-        else:
+        if tokenizer is None:
             tokenizer = ElmoTokenizer(vocab=counts.vocabulary, word_splitting=data.word_splitting)
         rows = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
         if not keep:

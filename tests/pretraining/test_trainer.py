@@ -504,6 +504,12 @@ def test_text_that_is_empty_is_refused(tmp_path, corpus):
         train(tmp_path, empty, "run", validation_files=[str(few)])
 
 
+def test_a_missing_vocabulary_is_an_error_before_words_are_counted(tmp_path, corpus, monkeypatch):
+    monkeypatch.delattr(run, "count_words")
+    with pytest.raises(FileNotFoundError, match=r"none\.txt"):
+        train(tmp_path, corpus, "run", vocab_file=str(tmp_path / "none.txt"), max_steps=None)
+
+
 def test_recipes_are_checked(tmp_path, corpus):
     with pytest.raises(ValueError, match="no option is called 'cell_sizes'"):
         train(tmp_path, corpus, "run", cell_sizes=3)
