@@ -192,7 +192,7 @@ def prepare_vocabulary(
             tokenizer = AutoTokenizer.from_pretrained(model.init_from)
         elif data.vocab_file:
             tokenizer = ElmoTokenizer.from_vocab_file(data.vocab_file, word_splitting=data.word_splitting)
-        splitter = ElmoTokenizer(word_splitting=data.word_splitting)
+        splitter = tokenizer or ElmoTokenizer(word_splitting=data.word_splitting)
         if tokenizer is None or arguments.training.max_steps is None:
             accelerator.print("counting the words of the training text ...", flush=True)
             processes = os.cpu_count() or 1

@@ -510,6 +510,15 @@ def test_a_missing_vocabulary_is_an_error_before_words_are_counted(tmp_path, cor
         train(tmp_path, corpus, "run", vocab_file=str(tmp_path / "none.txt"), max_steps=None)
 
 
+def test_words_are_counted_as_the_kept_tokenizer_splits_them(tmp_path, corpus):
+    text = tmp_path / "raw.txt"
+    text.write_text("So state-of-the-art systems, we can't say.\n" * 40)
+    raw = {"text_format": "paragraphs", "train_files": [str(text)], "validation_files": [str(text)], "max_steps": None}
+    first = train(tmp_path, corpus, "first", word_splitting="unicode", **raw)
+    kept = train(tmp_path, corpus, "kept", init_from=str(first), **raw)
+    assert (kept / "text.json").read_text() == (first / "text.json").read_text()
+
+
 def test_recipes_are_checked(tmp_path, corpus):
     with pytest.raises(ValueError, match="no option is called 'cell_sizes'"):
         train(tmp_path, corpus, "run", cell_sizes=3)
