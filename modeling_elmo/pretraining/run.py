@@ -4,7 +4,7 @@ import json
 import math
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from .corpus import EMBEDDED, Corpus, open_corpus
 from .learning_curve import draw_learning_curve
 from .neighbours import print_neighbours
 from .trainer import PretrainingTrainer, clock_time
-from .vocabulary import WordCounts, count_words, unigram_perplexity, write_vocabulary
+from .vocabulary import SPECIAL_WORDS, WordCounts, count_words, unigram_perplexity, write_vocabulary
 from .warm_start import check_initial_model, load_initial_model
 
 ARGUMENTS_FILE, VOCABULARY_FILE, FACTS_FILE = "pretraining.json", "vocab.txt", "text.json"
@@ -199,8 +199,8 @@ def prepare_vocabulary(
             counts = count_words(
                 corpus,
                 splitter.split_words,
-                min_count=data.min_count,
-                max_size=data.vocab_size,
+                min_count=data.min_count if tokenizer is None else 1,
+                max_size=data.vocab_size if tokenizer is None else None,
                 num_processes=min(8, processes) if corpus.is_local and len(corpus.shards) > 1 else 1,
             )
         if tokenizer is None:
@@ -227,10 +227,9 @@ def describe_text(
 ) -> TextFacts:
     if counts is None:
         return TextFacts()
-    known = set(rows)
-    counts = WordCounts(
-        {word: count for word, count in counts.counts.items() if word in known}, counts.num_words, counts.num_sentences
-    )
+    # A vocabulary that is given may have words that the text lacks.
+    words = {word: counts.counts.get(word, 0) for word in rows if word not in SPECIAL_WORDS}
+    counts = replace(counts, counts=words)
     sentences = held_out.sentences(splitter.split_words)
     return TextFacts(counts.num_positions, unigram_perplexity(counts, sentences))
 

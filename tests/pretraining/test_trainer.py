@@ -519,6 +519,19 @@ def test_words_are_counted_as_the_kept_tokenizer_splits_them(tmp_path, corpus):
     assert (kept / "text.json").read_text() == (first / "text.json").read_text()
 
 
+def test_the_unigram_model_is_of_the_vocabulary_that_is_given(tmp_path, corpus):
+    options = {"num_epochs": 0.01, "max_steps": None}
+    counted = train(tmp_path, corpus, "counted", vocab_size=None, **options)
+    words = tmp_path / "words.txt"
+    words.write_text((counted / "vocab.txt").read_text())
+    given = train(tmp_path, corpus, "given", vocab_file=str(words), vocab_size=10, min_count=50, **options)
+    assert (given / "text.json").read_text() == (counted / "text.json").read_text()
+    words.write_text((counted / "vocab.txt").read_text() + "".join(f"unseen{number}\n" for number in range(100)))
+    larger = train(tmp_path, corpus, "larger", vocab_file=str(words), **options)
+    before, after = (json.loads((folder / "text.json").read_text())["unigram"] for folder in (given, larger))
+    assert after > before, "words that the text lacks take their share"
+
+
 def test_recipes_are_checked(tmp_path, corpus):
     with pytest.raises(ValueError, match="no option is called 'cell_sizes'"):
         train(tmp_path, corpus, "run", cell_sizes=3)
