@@ -12,24 +12,26 @@ NORM_EPSILON = {"sentence": 1e-13, "batch": 1e-13, "batch_without_boundaries": 1
 class ElmoProjection(nn.Module):
     """Token vector and both directions of each layer, side by side, times one matrix.
 
-    The matrix starts so that the representation is an average before any training: of the layers (token vector first),
-    and in each layer of the two directions; where the width differs from the biLM's, the average is turned into it by
-    the same random orthogonal block for all.
+    The matrix starts so that the representation is an average of the layers (token vector first) before any training.
+    Where its width has room for both directions they stand side by side, as in a scalar mix, and are turned into a
+    larger width by an orthogonal matrix; where not, they are averaged as well.
     """
 
     def __init__(self, config: ElmoConfig):
         super().__init__()
-        self.width = config.output_size
-        # Each layer has an equal share; in it, each direction.
-        share = 1.0 / (config.num_hidden_layers + 1)
-        outputs = config.num_hidden_layers * config.num_directions
-        self.initial_shares = [share] + [share / config.num_directions] * outputs
-        self.weight = nn.Parameter(torch.empty(config.representation_size, (1 + outputs) * self.width))
+        self.width, self.num_directions = config.output_size, config.num_directions
+        self.num_layers = config.num_hidden_layers
+        outputs = 1 + self.num_layers * self.num_directions
+        self.weight = nn.Parameter(torch.empty(config.representation_size, outputs * self.width))
 
     def averaging_weight(self) -> torch.Tensor:
         size = self.weight.shape[0]
-        block = torch.eye(size) if size == self.width else nn.init.orthogonal_(torch.empty(size, self.width))
-        return torch.cat([share * block for share in self.initial_shares], dim=1)
+        if size >= self.num_directions * self.width:
+            directions = orthogonal(size, self.num_directions * self.width).split(self.width, dim=1)
+        else:
+            directions = [orthogonal(size, self.width) / self.num_directions] * self.num_directions
+        # The token vector is the same in both directions.
+        return torch.cat([sum(directions), *directions * self.num_layers], dim=1) / (self.num_layers + 1)
 
     def forward(
         self, hidden_states: tuple[torch.Tensor, ...], mask: torch.Tensor, boundaries: torch.Tensor | None
@@ -71,6 +73,11 @@ class ElmoScalarMix(nn.Module):
         mean = (values * counted).sum(dims, keepdim=True) / count
         variance = ((values - mean) * counted).square().sum(dims, keepdim=True) / count
         return ((values - mean) * torch.rsqrt(variance + NORM_EPSILON[self.norm])).to(layer.dtype)
+
+
+def orthogonal(rows: int, columns: int) -> torch.Tensor:
+    """The identity, or where there is none a random matrix whose columns (or rows) are orthonormal."""
+    return torch.eye(rows) if rows == columns else nn.init.orthogonal_(torch.empty(rows, columns))
 
 
 COMBINATIONS = {"projection": ElmoProjection, "scalar_mix": ElmoScalarMix}

@@ -90,31 +90,35 @@ def test_projection_follows_the_formula(make_config, bidirectional):
     torch.testing.assert_close(projection(layers, MASK, None), expected, rtol=0, atol=1e-12)
 
 
-def average(config, layers):
-    """Of all layers, each the average of its directions."""
-    return torch.stack([layer.unflatten(-1, (config.num_directions, -1)).mean(-2) for layer in layers]).mean(0)
-
-
-@pytest.mark.parametrize("bidirectional", [True, False])
-def test_projection_starts_as_the_average(make_config, bidirectional):
-    config = make_config(representation_size=6, bidirectional=bidirectional)
-    layers, projection = make_layers(config), ElmoProjection(config).double()
+def started(config):
+    projection = ElmoProjection(config).double()
     with torch.no_grad():
         projection.weight.copy_(projection.averaging_weight())
-    torch.testing.assert_close(projection(layers, MASK, None), average(config, layers), rtol=0, atol=1e-6)
+    return projection
 
 
-@pytest.mark.parametrize("size", [4, 9])
+@pytest.mark.parametrize(("bidirectional", "size"), [(True, 6), (True, 12), (False, 6)])
+def test_projection_starts_as_the_average(make_config, bidirectional, size):
+    config = make_config(representation_size=size, bidirectional=bidirectional)
+    layers = make_layers(config)
+    average = torch.stack(layers).mean(0)
+    if size < average.shape[-1]:  # no room for both directions
+        average = average.unflatten(-1, (2, -1)).mean(-2)
+    torch.testing.assert_close(started(config)(layers, MASK, None), average, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [4, 9, 15])
 def test_projection_to_another_width_starts_as_a_turned_average(make_config, size):
     config = make_config(representation_size=size)
-    layers, projection = make_layers(config), ElmoProjection(config).double()
-    with torch.no_grad():
-        projection.weight.copy_(projection.averaging_weight())
-    projected, expected = projection(layers, MASK, None)[MASK], average(config, layers)[MASK]
-    if size > config.output_size:  # wider: angles and lengths are those of the average
-        torch.testing.assert_close(projected @ projected.t(), expected @ expected.t(), rtol=0, atol=1e-5)
+    layers = make_layers(config)
+    average = torch.stack(layers).mean(0)[MASK]
+    if size < average.shape[-1]:
+        average = average.unflatten(-1, (2, -1)).mean(-2)
+    projected = started(config)(layers, MASK, None)[MASK]
+    if size > average.shape[-1]:  # wider: angles and lengths are those of the average
+        torch.testing.assert_close(projected @ projected.t(), average @ average.t(), rtol=0, atol=1e-5)
     else:  # narrower: a projection of it onto a subspace
-        assert (projected.norm(dim=-1) <= expected.norm(dim=-1) + 1e-6).all()
+        assert (projected.norm(dim=-1) <= average.norm(dim=-1) + 1e-6).all()
         assert torch.linalg.matrix_rank(projected) == size
 
 

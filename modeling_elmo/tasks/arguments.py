@@ -1,5 +1,6 @@
 """Options that the recipes of all tasks share: of the model, the data and the training."""
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,9 @@ class ModelArguments:
         metadata={"help": "Width of word and character embeddings that train beside ELMo's vectors, as in the paper."},
     )
     unfreeze: bool = field(default=False, metadata={"help": "Train the biLM too."})
-    bilm_learning_rate: float = field(default=1e-4, metadata={"help": "Of the biLM, where it trains."})
+    elmo_learning_rate: float = field(
+        default=1e-4, metadata={"help": "Of the projection of ELMo's layers, and of the biLM where it trains."}
+    )
     head_hidden_size: int | None = None
     head_num_layers: int | None = None
     head_dropout: float | None = None
@@ -115,6 +118,8 @@ def parse_arguments(
 ) -> tuple[Any, Any, Any]:
     """The command line (or one JSON file of options) as data's, model's and training's arguments."""
     parser = HfArgumentParser((data_arguments, ModelArguments, training_arguments), description=description)
+    if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
+        return parser.parse_json_file(sys.argv[1])
     return parser.parse_args_into_dataclasses()
 
 

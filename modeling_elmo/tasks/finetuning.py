@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from huggingface_hub.errors import StrictDataclassError
+from torch.utils.data import Dataset, SequentialSampler
 from transformers import AutoConfig, AutoTokenizer, EvalPrediction, Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
 from modeling_elmo import ElmoConfig, ElmoTokenizer
+from modeling_elmo.layer_combination import ElmoProjection
 from modeling_elmo.model_card import write_model_card
 
 from .arguments import DataArguments, FinetuningArguments, ModelArguments
@@ -27,10 +29,17 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
 
     Without ELMo the model is the same head over vectors without context: embeddings of the training data's words
     beside convolutions over their characters, all of which train with the head (the paper's baselines).
+
+    Raises:
+        ValueError: naming the option whose value a configuration may not have.
     """
     names = ("representation", "num_representations", "context_free_size")
     names += ("head_hidden_size", "head_num_layers", "head_dropout")
     options |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    try:
+        ElmoConfig(**options)  # `from_pretrained` does not check them
+    except StrictDataclassError as error:
+        raise ValueError(str(error.__cause__ or error)) from error
     if arguments.without_elmo:
         # Words seen once train the vector of unknown words.
         tokenizer = ElmoTokenizer.train_from_iterator(train_words, min_frequency=2)
@@ -92,7 +101,8 @@ class ChangedExamples(Dataset):
 
 
 class TaskTrainer(Trainer):
-    """Trainer that leaves a model card with the task's results, also when it pushes to the Hub."""
+    """Trainer that predicts in the order of the examples, and leaves a model card with the task's results, also when
+    it pushes to the Hub."""
 
     def __init__(self, *args, card: dict[str, Any], **kwargs):
         super().__init__(*args, **kwargs)
@@ -102,6 +112,10 @@ class TaskTrainer(Trainer):
         if self.args.should_save:
             name = checkpoint_name(self.args)
             write_model_card(self.args.output_dir, self.model.config, name=name, **self.card)
+
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
+        # Trainer's own groups by length here too; but a prediction belongs to an example by its place.
+        return SequentialSampler(eval_dataset)
 
 
 def finetune(
@@ -180,13 +194,16 @@ def finetune(
 
 
 def make_optimizer(model, arguments: ModelArguments, training: FinetuningArguments) -> torch.optim.Optimizer:
-    """AdamW over what trains, with a learning rate of its own for a pretrained biLM."""
-    bilm = {id(p) for module in (model.elmo.token_encoder, model.elmo.lstm) for p in module.parameters()}
-    pretrained = bilm if arguments.unfreeze else set()
+    """AdamW over what trains, with a learning rate of its own for what is no young head's: ELMo's projection, which
+    starts as a good average of the layers, and the biLM, where it trains."""
+    modules = [each for each in model.elmo.combinations if isinstance(each, ElmoProjection)]
+    if arguments.unfreeze:
+        modules += [model.elmo.token_encoder, model.elmo.lstm]
+    elmo = {id(parameter) for module in modules for parameter in module.parameters()}
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in parameters if id(p) not in pretrained], "lr": training.learning_rate},
-        {"params": [p for p in parameters if id(p) in pretrained], "lr": arguments.bilm_learning_rate},
+        {"params": [p for p in parameters if id(p) not in elmo], "lr": training.learning_rate},
+        {"params": [p for p in parameters if id(p) in elmo], "lr": arguments.elmo_learning_rate},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],

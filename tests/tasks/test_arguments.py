@@ -1,9 +1,11 @@
 """The options of the fine-tuning recipes."""
 
+import json
+
 import pytest
 from transformers import HfArgumentParser
 
-from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
+from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,14 @@ def test_training_arguments_are_options(tmp_path):
         ["--output_dir", str(tmp_path), "--learning_rate", "0.5", "--use_cpu", "--bf16"]
     )
     assert training.learning_rate == 0.5 and training.load_best_model_at_end and training.bf16
+
+
+def test_options_from_a_file(tmp_path, monkeypatch):
+    options = {"train_file": "a", "validation_fraction": 0.1, "model_name_or_path": "x", "use_cpu": True}
+    (tmp_path / "options.json").write_text(json.dumps({**options, "output_dir": str(tmp_path), "seed": 7}))
+    monkeypatch.setattr("sys.argv", ["finetune.py", str(tmp_path / "options.json")])
+    data, model, training = parse_arguments(DataArguments, "A recipe.")
+    assert (data.validation_fraction, model.model_name_or_path, training.seed) == (0.1, "x", 7)
 
 
 def test_the_data_seed_may_be_zero(tmp_path):

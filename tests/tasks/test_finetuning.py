@@ -10,7 +10,7 @@ from modeling_elmo import ElmoForTokenClassification, ElmoModel, ElmoTokenizer
 from modeling_elmo.task_model import CONTEXT_FREE_SCALE
 from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
-from modeling_elmo.tasks.finetuning import finetune, load_model, make_optimizer
+from modeling_elmo.tasks.finetuning import TaskTrainer, finetune, load_model, make_optimizer
 from modeling_elmo.tasks.layer_cache import LayerCache
 
 WORDS = [["the", "river", "bank", "."], ["the", "bank", "is", "closed"], ["the", "river", "is", "open"]]
@@ -62,18 +62,62 @@ def test_embeddings_that_train_beside_elmo(make_model, tmp_path):
         model(character_ids=batch["character_ids"], attention_mask=batch["attention_mask"])
 
 
-def test_unfrozen_bilm_has_its_own_learning_rate(make_model, tmp_path):
+@pytest.mark.parametrize("base", [{"without_elmo": True}, {"model_name_or_path": "elmo"}])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"head_hidden_size": 0}, "head_hidden_size is 0; it must be at least 1"),
+        ({"head_dropout": 1.5}, r"head_dropout is 1.5; it must be in \[0, 1\)"),
+        ({"representation": "sum"}, "representation is 'sum'; it must be one of"),
+        ({"context_free_size": 7}, "context_free_size is 7; it must be even"),
+    ],
+)
+def test_options_that_no_model_has_are_named(base, option, message):
+    arguments = ModelArguments(**base)
+    for name, value in option.items():
+        setattr(arguments, name, value)
+    with pytest.raises(ValueError, match=message):
+        load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)
+
+
+def test_what_is_no_young_head_has_its_own_learning_rate(make_model, tmp_path):
     training = FinetuningArguments(output_dir=str(tmp_path), learning_rate=0.01, use_cpu=True)
-    model = make_model(ElmoForTokenClassification, freeze_bilm=False)
-    arguments = ModelArguments(model_name_or_path="x", unfreeze=True, bilm_learning_rate=0.002)
-    groups = make_optimizer(model, arguments, training).param_groups
-    assert [group["lr"] for group in groups] == [0.01, 0.002]
-    assert any(parameter is model.elmo.lstm.layers[0].bias for parameter in groups[1]["params"])
-    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
-    frozen = make_model(ElmoForTokenClassification)
+
+    def groups(model, **options):
+        arguments = ModelArguments(model_name_or_path="x", elmo_learning_rate=0.002, **options)
+        groups = make_optimizer(model, arguments, training).param_groups
+        parameters = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+        assert set(parameters) == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+        return parameters
+
+    frozen = make_model(ElmoForTokenClassification, representation="projection")
     frozen.set_trainable()
-    groups = make_optimizer(frozen, ModelArguments(model_name_or_path="x"), training).param_groups
-    assert len(groups) == 1 and all(parameter.requires_grad for parameter in groups[0]["params"])
+    rates = groups(frozen)
+    assert [key for key, rate in rates.items() if rate == 0.002] == [id(frozen.elmo.combinations[0].weight)]
+    mixed = make_model(ElmoForTokenClassification, representation="scalar_mix")
+    mixed.set_trainable()
+    assert set(groups(mixed).values()) == {0.01}
+    unfrozen = make_model(ElmoForTokenClassification, representation="scalar_mix", freeze_bilm=False)
+    rates = groups(unfrozen, unfreeze=True)
+    assert rates[id(unfrozen.elmo.lstm.layers[0].bias)] == 0.002 and rates[id(unfrozen.classifier.weight)] == 0.01
+    assert rates[id(unfrozen.elmo.combinations[0].gamma)] == 0.01
+
+
+def test_predictions_keep_their_order_when_training_groups_by_length(make_model, tmp_path):
+    tokenizer = ElmoTokenizer()
+    examples = encode_tagged(
+        tokenizer, [["a"] * length for length in (2, 5, 1, 4, 3)], [[0] * 2, [1] * 5, [0], [1] * 4, [0] * 3]
+    )
+    trainer = TaskTrainer(
+        make_model(ElmoForTokenClassification, num_labels=2),
+        FinetuningArguments(str(tmp_path), use_cpu=True, disable_tqdm=True, train_sampling_strategy="group_by_length"),
+        data_collator=PaddingCollator(tokenizer),
+        eval_dataset=examples,
+        processing_class=tokenizer,
+        card={},
+    )
+    labels = trainer.predict(examples).label_ids
+    assert [(row != -100).sum() for row in labels] == [2, 5, 1, 4, 3]
 
 
 def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypatch):
