@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForPreTraining, AutoTokenizer, PreTrainedModel
 
 from .embedding.batches import batches, encode_batch, windows
-from .embedding.vectors import evaluation, put_on, run_layers, words_of
+from .embedding.vectors import evaluation, load, put_on, run_layers, words_of
 from .modeling_elmo import ElmoForPreTraining
 from .softmax import log_uniform_probability
 
@@ -95,7 +95,7 @@ def load_language_model(
     """
     if isinstance(model, (str, Path)):
         name = str(model)
-        model, loading = AutoModelForPreTraining.from_pretrained(name, output_loading_info=True)
+        model, loading = load(AutoModelForPreTraining, name, output_loading_info=True)
         if any(key.startswith("softmax.") for key in loading["missing_keys"]):
             raise ValueError(
                 f"{name} has no softmax: it gives vectors, but no probabilities. Published inference files leave it "
@@ -158,7 +158,9 @@ def _score(model: ElmoForPreTraining, tokenizer, sentences: Iterable[list[str]])
 @torch.no_grad()
 def _score_batch(model: ElmoForPreTraining, tokenizer, sentences: list[list[str]]) -> Iterator[SentenceScore]:
     inputs = encode_batch(tokenizer, sentences, model.device)
-    ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+    # Words that were added to the tokenizer have no row of the softmax.
+    ids = inputs["input_ids"].where(inputs["input_ids"] < model.config.vocab_size, tokenizer.unk_token_id)
+    mask = inputs["attention_mask"].bool()
     # From one sentence to the next, where a boundary stands among the words, nothing is predicted.
     is_pair = mask[:, 1:] & (ids[:, :-1] != tokenizer.eos_token_id)
     surprisals = []
@@ -207,10 +209,13 @@ def substitutes(
         device: where a checkpoint given by name is put; by default the GPU if there is one.
 
     Raises:
-        ValueError: see [`load_language_model`]; where the sentence has no such position; for a `top_k` below 1.
+        ValueError: see [`load_language_model`]; where the sentence has no such position; for a `top_k` below 1; for a
+            `frequency_weight` that is not finite.
     """
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
+    if not math.isfinite(frequency_weight):
+        raise ValueError(f"frequency_weight is {frequency_weight}; it must be a finite number")
     model, tokenizer = load_language_model(model, tokenizer, device)
     (words,) = words_of(tokenizer, [sentence])
     if not 1 <= position <= len(words):

@@ -111,3 +111,29 @@ def test_vocab_counts_a_corpus(tmp_path, capsys, processes):
     assert (tmp_path / "vocab.txt").read_text(encoding="utf-8").split() == ["<S>", "</S>", "<UNK>", "the"]
     run("vocab", tmp_path / "none.txt", tmp_path / "vocab.txt", code=2)
     assert "none.txt: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["embed", "score", "export"])
+def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path, capsys, command):
+    options = make_options()
+    source = write_bilm(tmp_path / "published", options, make_arrays(options, vocab_size=4, softmax=True))
+    (source / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n", encoding="utf-8")
+    checkpoint = tmp_path / "checkpoint"
+    run("convert", source, checkpoint)
+    text = tmp_path / "text.txt"
+    text.write_text("the cat\n", encoding="utf-8")
+    arguments = {"embed": [text, tmp_path / "x.npz"], "score": [text], "export": [tmp_path / "exported"]}[command]
+
+    def breaks(file, change):
+        content = file.read_bytes()
+        file.write_bytes(change(content))
+        capsys.readouterr()
+        run(command, checkpoint, *arguments, code=2)
+        file.write_bytes(content)
+        *_, last = capsys.readouterr().err.splitlines()
+        assert last.startswith(f"elmo {command}: error: {checkpoint}")
+
+    weights, config = checkpoint / "model.safetensors", checkpoint / "config.json"
+    breaks(weights, lambda content: content[:-8])  # a copy that was cut short
+    breaks(config, lambda content: content.replace(b'"cell_size": ', b'"cell_size": 1'))  # of another model
+    breaks(config, lambda content: content.replace(b'"cell_size": ', b'"cell_size": -'))  # impossible

@@ -317,6 +317,19 @@ def test_the_file_is_the_same_from_gzip_and_standard_input(checkpoint, tmp_path,
     assert len({file.read_bytes() for file in files}) == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="the system has no /dev/fd")
+def test_a_pipe_gives_its_text_once(checkpoint, tmp_path):
+    text = b"the old bank\nby the river\n"
+    (tmp_path / "text.txt").write_bytes(text)
+    source, sink = os.pipe()  # as in `elmo embed checkpoint <(zcat text.gz) vectors.npz`
+    with open(sink, "wb") as file:
+        file.write(text)
+    embed_file(checkpoint, f"/dev/fd/{source}", tmp_path / "pipe.npz")
+    os.close(source)
+    embed_file(checkpoint, tmp_path / "text.txt", tmp_path / "text.npz")
+    assert (tmp_path / "pipe.npz").read_bytes() == (tmp_path / "text.npz").read_bytes()
+
+
 def test_other_batches_give_the_same_vectors(checkpoint, tmp_path, monkeypatch):
     source = write_text(tmp_path / "text.txt", random_text(80, seed=4))
     arrays = []

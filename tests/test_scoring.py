@@ -90,6 +90,16 @@ def test_surprisal_equals_a_plain_computation(model, tokenizer):
             assert found.backward[position - 1] == pytest.approx(float(expected), abs=1e-5)
 
 
+def test_words_added_to_the_tokenizer_are_scored_as_unknown(model):
+    plain, extended = ElmoTokenizer(vocab=WORDS), ElmoTokenizer(vocab=WORDS)
+    extended.add_tokens(["naïveté"])
+    expected, found = (list(modeling_elmo.score(model, SENTENCES, tokenizer)) for tokenizer in (plain, extended))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one.known, other.known)
+        np.testing.assert_array_equal(one.forward, other.forward)
+        np.testing.assert_array_equal(one.backward, other.backward)
+
+
 @pytest.mark.parametrize("options", [{}, ADAPTIVE])
 def test_surprisal_equals_the_model_s_own(make_model, tokenizer, options):
     model = make_model(ElmoForPreTraining, **options)
@@ -216,6 +226,8 @@ def test_wrong_arguments_are_refused(model, tokenizer, make_model):
         modeling_elmo.score(make_model(ElmoModel), ["the bank"], tokenizer)
     with pytest.raises(ValueError, match="top_k is 0"):
         modeling_elmo.substitutes(model, "the bank", 1, 0, tokenizer=tokenizer)
+    with pytest.raises(ValueError, match="frequency_weight is nan"):
+        modeling_elmo.substitutes(model, ["the"], 1, frequency_weight=math.nan, tokenizer=tokenizer)
 
 
 # The commands

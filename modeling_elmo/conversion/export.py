@@ -10,6 +10,7 @@ from transformers import AutoConfig
 from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import ElmoConfig
+from ..embedding.vectors import load
 from ..modeling_elmo import ElmoForPreTraining, ElmoModel
 from .arrays import bilm_pieces, collect
 from .bilm import NUM_SYMBOLS
@@ -41,7 +42,7 @@ def export(checkpoint: str | Path, target: str | Path, *, overwrite: bool = Fals
     check_exportable(checkpoint, config)
     h5py = import_h5py()
     model_class = ElmoForPreTraining if softmax else ElmoModel
-    parameters = parameter_arrays(model_class.from_pretrained(checkpoint, dtype=torch.float32))
+    parameters = parameter_arrays(load(model_class, checkpoint, dtype=torch.float32))
     pieces = bilm_pieces(config, softmax)
     with new_folder(target, overwrite) as folder:
         with h5py.File(folder / "weights.hdf5", "w") as file:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ..text_files import FormatError, numbered_lines, numbered_objects
 
@@ -22,7 +22,7 @@ class Sentence(NamedTuple):
 class TextInput:
     """A file, or `"-"` for standard input, that can be read as often as needed; use as a context manager.
 
-    Standard input is kept in a temporary file.
+    Standard input and pipes, which give their content once, are kept in a temporary file.
 
     Attributes:
         path: of the file.
@@ -32,11 +32,17 @@ class TextInput:
     def __init__(self, source: str | Path):
         self.path, self.name, self._copy = source, str(source), None
         if str(source) == "-":
-            self._copy = tempfile.NamedTemporaryFile()  # noqa: SIM115, closed in __exit__
-            shutil.copyfileobj(sys.stdin.buffer, self._copy)
-            self._copy.flush()
-            self.path, self.name = self._copy.name, "standard input"
-        Path(self.path).stat()  # a missing file is an error now, not when a model has been loaded
+            self.name = "standard input"
+            self._keep(sys.stdin.buffer)
+        elif not Path(source).is_file():
+            with open(source, "rb") as pipe:  # a missing file is an error now, not when a model has been loaded
+                self._keep(pipe)
+
+    def _keep(self, stream: BinaryIO):
+        self._copy = tempfile.NamedTemporaryFile()  # noqa: SIM115, closed in __exit__
+        shutil.copyfileobj(stream, self._copy)
+        self._copy.flush()
+        self.path = self._copy.name
 
     def __enter__(self) -> "TextInput":
         return self

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from ..modeling_elmo import ElmoModel
@@ -42,8 +44,8 @@ class ElmoEmbedder:
         if layers not in LAYERS:
             raise ValueError(f"layers is {layers!r}; choose one of {LAYERS}")
         if isinstance(model, (str, Path)):
-            tokenizer = tokenizer if tokenizer is not None else AutoTokenizer.from_pretrained(model)
-            model = put_on(AutoModel.from_pretrained(model), device)
+            tokenizer = tokenizer if tokenizer is not None else load(AutoTokenizer, model)
+            model = put_on(load(AutoModel, model), device)
         elif tokenizer is None:
             if not model.name_or_path:
                 raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")
@@ -113,6 +115,18 @@ def run_layers(model: ElmoModel, inputs: dict[str, torch.Tensor]) -> tuple[torch
             walked.reverse()
         halves.append([torch.cat(parts, dim=1) for parts in zip(*walked, strict=True)])
     return tuple(torch.cat(parts, dim=-1) for parts in zip(*halves, strict=True))
+
+
+def load(auto_class: type, name: str | Path, **options):
+    """`auto_class.from_pretrained(name, **options)`.
+
+    Raises:
+        ValueError: naming the checkpoint, if its files are damaged or do not fit each other.
+    """
+    try:
+        return auto_class.from_pretrained(name, **options)
+    except (SafetensorError, StrictDataclassError, RuntimeError) as error:  # the last: of weights of other shapes
+        raise ValueError(f"{name} is damaged, or its files do not fit each other: {error}") from error
 
 
 def put_on(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
