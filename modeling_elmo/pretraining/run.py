@@ -22,7 +22,7 @@ from tokenization_elmo import ElmoTokenizer
 from ..model_card import write_model_card
 from ..modeling_elmo import ElmoForPreTraining
 from .arguments import DataArguments, PretrainingArguments, TrainingArguments
-from .checkpoints import FOLDER, replace_file
+from .checkpoints import FOLDER, replace_file, saved_checkpoints
 from .corpus import EMBEDDED, Corpus, open_corpus
 from .learning_curve import draw_learning_curve
 from .neighbours import print_neighbours
@@ -74,8 +74,8 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     if accelerator.is_main_process:
         if options.overwrite:
             shutil.rmtree(output_dir / FOLDER, ignore_errors=True)
-            for name in (VOCABULARY_FILE, FACTS_FILE):
-                (output_dir / name).unlink(missing_ok=True)
+        if not saved_checkpoints(output_dir):  # what was counted is of a run that did not come so far
+            (output_dir / FACTS_FILE).unlink(missing_ok=True)
         output_dir.mkdir(parents=True, exist_ok=True)
     corpus, held_out = first_on_main(accelerator, lambda: open_texts(arguments.data))
     tokenizer, facts = first_on_main(accelerator, lambda: prepare_vocabulary(arguments, corpus, held_out, accelerator))
@@ -181,7 +181,8 @@ def prepare_vocabulary(
     output_dir = Path(arguments.training.output_dir)
     vocabulary_path, facts_path = output_dir / VOCABULARY_FILE, output_dir / FACTS_FILE
     keep = model.init_from is not None and not model.rebuild_vocabulary
-    if not facts_path.exists():
+    facts = TextFacts(**json.loads(facts_path.read_text(encoding="utf-8"))) if facts_path.exists() else None
+    if facts is None or (facts.num_positions is None and arguments.training.max_steps is None):
         if not any(True for shard in range(len(held_out.shards)) for _ in held_out.records(shard)):
             raise ValueError(
                 "the held-out text is empty: give validation_files with text in them, or without them a larger "
@@ -212,7 +213,6 @@ def prepare_vocabulary(
         if facts.num_positions is not None:
             accelerator.print(f"training text: {facts.num_positions:,} words and sentence ends")
         replace_file(facts_path, json.dumps(asdict(facts)))
-    facts = TextFacts(**json.loads(facts_path.read_text(encoding="utf-8")))
     if keep:
         return AutoTokenizer.from_pretrained(model.init_from), facts
     return ElmoTokenizer.from_vocab_file(vocabulary_path, word_splitting=data.word_splitting), facts
@@ -276,7 +276,8 @@ def leave_behind(trainer: PretrainingTrainer, held_out: Corpus, facts: TextFacts
     )
     print(f"best held-out perplexity: {reached} at step {best['step']:,}{unigram}")
     print(f"model, learning curve and options: {output_dir}", flush=True)
-    if options.show_neighbours:
-        sentences = (s for s in held_out.sentences(trainer.tokenizer.split_words) if 6 <= len(s) <= 40)
+    sentences = (s for s in held_out.sentences(trainer.tokenizer.split_words) if 6 <= len(s) <= 40)
+    shown = list(islice(sentences, NEIGHBOUR_SENTENCES)) if options.show_neighbours else []
+    if shown:
         print("\nNearest neighbours of a word in two contexts, in held-out sentences, by AutoModel:")
-        print_neighbours(output_dir, list(islice(sentences, NEIGHBOUR_SENTENCES)))
+        print_neighbours(output_dir, shown)

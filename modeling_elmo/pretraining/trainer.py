@@ -320,10 +320,7 @@ class PretrainingTrainer:
         self.distinct_words, self.clock_step = 0, state.step
         self.clock_seconds = state.seconds + time.perf_counter() - step_start
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss} at step {state.step}: lower learning_rate or max_grad_norm; the last checkpoint "
-                "is from before"
-            )
+            raise self._diverged(f"the loss is {loss}")
 
     def _evaluate(self) -> Perplexity:
         state = self.state
@@ -366,8 +363,16 @@ class PretrainingTrainer:
 
     # Checkpoints
 
+    def _diverged(self, what: str) -> FloatingPointError:
+        return FloatingPointError(
+            f"{what} at step {self.state.step}: lower learning_rate or max_grad_norm; the last checkpoint is from "
+            "before"
+        )
+
     def _save(self):
         step = self.state.step
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+            raise self._diverged("weights are not finite")
         self.saved_step = step
         path = checkpoint_path(self.output_dir, step)
         write_checkpoint(path, self.accelerator.is_main_process, self.accelerator.wait_for_everyone, self._write)

@@ -532,6 +532,46 @@ def test_the_unigram_model_is_of_the_vocabulary_that_is_given(tmp_path, corpus):
     assert after > before, "words that the text lacks take their share"
 
 
+def test_a_run_without_checkpoints_counts_its_words_anew(tmp_path, corpus):
+    with pytest.raises(ValueError, match="between 0 and vocab_size .15."):
+        train(tmp_path, corpus, "run", vocab_size=15, adaptive_softmax_cutoffs=[20])
+    begun = train(tmp_path, corpus, "run", vocab_size=25, adaptive_softmax_cutoffs=[20], max_steps=1)
+    assert AutoTokenizer.from_pretrained(begun).vocab_size == 25
+
+
+def test_a_vocabulary_in_the_output_folder_outlives_overwrite(tmp_path, corpus):
+    first = train(tmp_path, corpus, "run", max_steps=1)
+    words = (first / "vocab.txt").read_text()
+    train(tmp_path, corpus, "run", vocab_file=str(first / "vocab.txt"), max_steps=1, overwrite=True)
+    assert (first / "vocab.txt").read_text() == words
+
+
+def test_a_run_of_so_many_steps_goes_on_for_epochs(tmp_path, corpus):
+    words = tmp_path / "words.txt"
+    words.write_text("<S>\n</S>\n<UNK>\nwa0\nwb1\n")
+    train(tmp_path, corpus, "run", vocab_file=str(words), max_steps=1)
+    begun = train(tmp_path, corpus, "run", vocab_file=str(words), max_steps=None, num_epochs=0.2)
+    positions = json.loads((begun / "text.json").read_text())["num_positions"]
+    arguments = json.loads((begun / "pretraining.json").read_text())
+    steps = math.ceil(0.2 * positions / (arguments["batch_size"] * arguments["unroll_steps"]))
+    assert state_of(begun)["step"] == steps > 1
+
+
+def test_short_sentences_have_no_neighbours_to_show(tmp_path, corpus):
+    short = tmp_path / "short.txt"
+    short.write_text("one sentence\n" * 40)
+    train(tmp_path, corpus, "run", validation_files=[str(short)], show_neighbours=True, max_steps=1)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, corpus):
+    options = {"learning_rate": 1e38, "max_grad_norm": None, "schedule": "constant", "optimizer": "sgd"}
+    options |= {"save_steps": 1, "eval_steps": 100, "logging_steps": 100, "max_steps": 50}
+    with pytest.raises(FloatingPointError, match="weights are not finite at step .* last checkpoint is from before"):
+        train(tmp_path, corpus, "run", **options)
+    for folder in saved_checkpoints(tmp_path / "run"):
+        assert all(weight.isfinite().all() for weight in load_file(folder / "model.safetensors").values())
+
+
 def test_recipes_are_checked(tmp_path, corpus):
     with pytest.raises(ValueError, match="no option is called 'cell_sizes'"):
         train(tmp_path, corpus, "run", cell_sizes=3)
