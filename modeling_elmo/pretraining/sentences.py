@@ -9,6 +9,9 @@ except ImportError:
 
 # A full stop inside a word, such as of a file or an attribute, is not the end of a sentence.
 _GOES_ON = re.compile(r"\w\.\Z")
+# What sentencex fails on: white space of several bytes before a full stop, as in "plan B\N{NO-BREAK SPACE}.", and half
+# a surrogate pair.
+_UNFIT = re.compile(r"[^\S\x00-\x7f](?=\.)|[\ud800-\udfff]")
 
 
 def split_sentences(text: str, language: str = "en") -> list[str]:
@@ -16,8 +19,9 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
     if sentencex is None:
         raise ImportError("splitting raw text into sentences needs sentencex: pip install 'modeling-elmo[train]'")
     sentences: list[str] = []
-    goes_on = False
-    for segment in sentencex.segment(language, text):
+    goes_on, start = False, 0
+    for part in sentencex.segment(language, _UNFIT.sub(" ", text)):
+        segment, start = text[start : start + len(part)], start + len(part)
         if goes_on and segment[:1].isalnum():
             sentences[-1] += segment
         else:

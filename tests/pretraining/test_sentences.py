@@ -18,3 +18,8 @@ from modeling_elmo.pretraining.sentences import split_sentences
 def test_sentences(language, sentences):
     separator = "" if language == "zh" else " "
     assert split_sentences(separator.join(sentences), language) == sentences
+
+
+@pytest.mark.parametrize("text", ["It is plan B\N{NO-BREAK SPACE}. Go.", "Half of \ud83d. Go."])
+def test_text_that_the_library_fails_on(text):
+    assert split_sentences(text) == [text.removesuffix(" Go."), "Go."]
