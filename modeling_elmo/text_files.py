@@ -60,16 +60,21 @@ def numbered_objects(path: str | Path, name: str | None = None) -> Iterator[tupl
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            if _SURROGATE_ESCAPE.search(line):
-                # Escapes can spell half a surrogate pair, which no file can hold.
-                text = json.dumps(row, ensure_ascii=False).encode("utf-16", "surrogatepass")
-                row = json.loads(text.decode("utf-16", "replace"))
+            row = parse_json(line)
         except json.JSONDecodeError as error:
             raise FormatError(f"{name or path}:{number}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise FormatError(f"{name or path}:{number}: a JSON object is needed, not {type(row).__name__}")
         yield number, row
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says. Escapes can spell half a surrogate pair, which no file can hold: it becomes U+FFFD."""
+    value = json.loads(text)
+    if _SURROGATE_ESCAPE.search(text):
+        utf_16 = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        value = json.loads(utf_16.decode("utf-16", "replace"))
+    return value
 
 
 def split_columns(line: str) -> list[str]:
@@ -112,4 +117,12 @@ def _zstandard_lines(file: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
-__all__ = ["COMPRESSIONS", "FormatError", "numbered_lines", "numbered_objects", "split_columns", "suffix"]
+__all__ = [
+    "COMPRESSIONS",
+    "FormatError",
+    "numbered_lines",
+    "numbered_objects",
+    "parse_json",
+    "split_columns",
+    "suffix",
+]

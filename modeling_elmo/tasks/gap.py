@@ -42,7 +42,7 @@ def read_gap(path: str | Path) -> list[AmbiguousPronoun]:
         FormatError: a malformed row; the message names the file, the line and what is wrong.
     """
     examples = []
-    for number, row in enumerate(read_table(path, COLUMNS, "tsv"), 2):  # line 1 is the header
+    for number, row in read_table(path, COLUMNS, "tsv"):
         where = f"{path}:{number}"
         spans = {name: _span(where, row["Text"], row[name], row[f"{name}-offset"], name) for name in _PARTS}
         pronoun = row["Pronoun"].lower()

@@ -1,7 +1,8 @@
 """The recipe for texts and pairs of texts: classes, several labels at once, or numbers."""
 
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,36 +134,61 @@ def read_texts(path: str, data: TextArguments, is_training: bool) -> list[Labell
             return [LabelledText(tree.words, None, tree.label) for tree in trees]
         phrases = {(tuple(phrase.words), phrase.label) for tree in trees for phrase in tree.phrases()}
         return [LabelledText(list(words), None, label) for words, label in sorted(phrases)]
-    return _from_rows(read_table(path, data.columns, data.file_format), data, path)
+    rows = read_table(path, data.columns, data.file_format)
+    return _from_rows(((f"{path}:{number}", row) for number, row in rows), data)
 
 
 def from_dataset(dataset, data: TextArguments) -> list[LabelledText]:
     """The items of a `datasets.Dataset`; classes get their names."""
     require_columns(dataset, data.columns, data.dataset_name)
-    feature = dataset.features[data.label_column]
-    rows = list(dataset)
-    if hasattr(feature, "int2str"):
-        rows = [row for row in rows if row[data.label_column] >= 0]
-        rows = [row | {data.label_column: feature.int2str(row[data.label_column])} for row in rows]
-    return _from_rows(rows, data, data.dataset_name)
+    name = data.label_column
+    classes = getattr(dataset.features[name], "feature", dataset.features[name])  # of a list: that of its entries
+    rows: Iterable[tuple[int, dict[str, Any]]] = enumerate(dataset)
+    if hasattr(classes, "int2str"):
+        rows = ((number, row | {name: classes.int2str(row[name])}) for number, row in rows if row[name] != -1)
+    return _from_rows(((f"{data.dataset_name}, row {number}", row) for number, row in rows), data)
 
 
-def _from_rows(rows, data: TextArguments, source) -> list[LabelledText]:
-    items = []
-    for row in rows:
+def _from_rows(rows: Iterable[tuple[str, dict[str, Any]]], data: TextArguments) -> list[LabelledText]:
+    """The items of rows; where each of them stands begins the message if it is malformed."""
+    items: list[LabelledText] = []
+    for where, row in rows:
         label = row[data.label_column]
         if str(label) in data.ignored_labels:
             continue
-        if data.regression:
-            try:
-                label = float(label)
-            except (TypeError, ValueError):
-                raise ValueError(f"{source}: the label {label!r} is no number, but --regression is given") from None
-        else:
-            label = [str(part) for part in label] if isinstance(label, list) else str(label)
-        pair = row[data.text_pair_column] if data.text_pair_column else None
-        items.append(LabelledText(row[data.text_column], pair, label))
+        text, pair = (
+            None if column is None else _text(row[column], f"{where}: {column!r}")
+            for column in (data.text_column, data.text_pair_column)
+        )
+        items.append(LabelledText(text, pair, _label(label, data.regression, where)))
+        if _shape(items[-1]) != _shape(items[0]):
+            raise ValueError(f"{where}: lists stand in other columns than in the first row: {row}")
     return items
+
+
+def _text(value: Any, what: str) -> Text:
+    words = value if isinstance(value, list) else [value]
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{what} is {value!r}; it must be a text, or a list of words")
+    return value
+
+
+def _label(value: Any, regression: bool, where: str) -> Any:
+    if regression:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise ValueError(f"{where}: the label {value!r} is no number, but --regression is given")
+        return number
+    if value is None:
+        raise ValueError(f"{where}: there is no label; leave such rows out by --ignored_labels None")
+    return [str(part) for part in value] if isinstance(value, list) else str(value)
+
+
+def _shape(item: LabelledText) -> list[bool]:
+    return [isinstance(value, list) for value in (item.text, item.pair, item.label)]
 
 
 # The task
@@ -181,6 +207,8 @@ class Task:
             return cls("regression", [])
         if isinstance(items[0].label, list):
             names = {name for item in items for name in item.label}
+            if not names:
+                raise ValueError("no row of the training data has a label")
             return cls("multi_label_classification", sorted(names))
         labels = sorted({item.label for item in items})
         if len(labels) < 2:
@@ -208,8 +236,13 @@ class Task:
         if self.kind == "regression":
             return np.array([item.label for item in items], dtype=np.float32)
         numbers = {label: index for index, label in enumerate(self.labels)}
+        several = self.kind == "multi_label_classification"
         for item in items:
-            for label in item.label if isinstance(item.label, list) else [item.label]:
+            if isinstance(item.label, list) != several:
+                raise ValueError(
+                    f"the label {item.label!r} is {'no' if several else 'a'} list, unlike in the training data"
+                )
+            for label in item.label if several else [item.label]:
                 if label not in numbers:
                     raise ValueError(f"the label {label!r} does not occur in the training data ({self.labels})")
         if self.kind == "single_label_classification":

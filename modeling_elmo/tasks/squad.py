@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modeling_elmo.text_files import numbered_lines
+from modeling_elmo.text_files import numbered_lines, parse_json
 
 from .tables import require_columns
 
@@ -46,12 +46,12 @@ def read_squad(path: str | Path) -> Iterator[Question]:
     """
     text = "\n".join(line for _, line in numbered_lines(path))
     try:
-        articles = list(json.loads(text)["data"])
+        articles = list(parse_json(text)["data"])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a SQuAD file, a JSON object with a list 'data': {error}") from error
     for number, article in enumerate(articles):
         try:
-            paragraphs = [(paragraph["context"], paragraph["qas"]) for paragraph in article["paragraphs"]]
+            paragraphs = [(paragraph["context"], list(paragraph["qas"])) for paragraph in article["paragraphs"]]
         except (KeyError, TypeError) as error:
             what = f"article {number} of 'data' has no paragraphs with context and qas"
             raise ValueError(f"{path}: {what}: {error!r}") from None
@@ -71,7 +71,7 @@ def read_squad(path: str | Path) -> Iterator[Question]:
                 raise ValueError(f"{path}: question {entry.get('id')!r} lacks {error}") from error
             except TypeError:
                 raise ValueError(f"{path}: question {entry.get('id')!r} has answers that are no objects") from None
-            check_answers(question, path)
+            check_question(question, path)
             yield question
 
 
@@ -90,12 +90,16 @@ def questions_from_dataset(dataset, source: str) -> Iterator[Question]:
         if len(texts) != len(starts):
             raise ValueError(f"{source}: question {row['id']!r} has {len(texts)} answers at {len(starts)} places")
         question = Question(row["id"], row["question"], row["context"], texts, starts)
-        check_answers(question, source)
+        check_question(question, source)
         yield question
 
 
-def check_answers(question: Question, source: str | Path):
-    """Raises a ValueError that names the question unless each answer stands at its place in the text."""
+def check_question(question: Question, source: str | Path):
+    """Raises a ValueError that names the question unless it and its text are texts, and each answer stands at its
+    place."""
+    for name, text in (("question", question.question), ("context", question.context)):
+        if not isinstance(text, str):
+            raise ValueError(f"{source}: question {question.key!r}: the {name} is {text!r}; it must be a text")
     for text, start in zip(question.answers, question.starts, strict=True):
         if not isinstance(text, str) or not text or not isinstance(start, int) or start < 0:
             raise ValueError(

@@ -8,8 +8,10 @@ from typing import Any
 from modeling_elmo.text_files import FormatError, numbered_lines, numbered_objects, suffix
 
 
-def read_table(path: str | Path, columns: Sequence[str], file_format: str | None = None) -> list[dict[str, Any]]:
-    """The named columns of each row.
+def read_table(
+    path: str | Path, columns: Sequence[str], file_format: str | None = None
+) -> list[tuple[int, dict[str, Any]]]:
+    """The number of each row's line, counted from 1, and its named columns.
 
     Args:
         path: plain or compressed.
@@ -28,7 +30,7 @@ def read_table(path: str | Path, columns: Sequence[str], file_format: str | None
     raise ValueError(f"{path}: the name does not end with .tsv or .jsonl; say which of them the file is (file_format)")
 
 
-def _read_tsv(path, columns) -> list[dict[str, Any]]:
+def _read_tsv(path, columns) -> list[tuple[int, dict[str, Any]]]:
     rows, header = [], None
     for number, line in numbered_lines(path):
         fields = line.split("\t")
@@ -41,17 +43,17 @@ def _read_tsv(path, columns) -> list[dict[str, Any]]:
             raise FormatError(f"{path}:{number}: {len(fields)} fields; the header has {len(header)}")
         else:
             row = dict(zip(header, fields, strict=True))
-            rows.append({column: row[column] for column in columns})
+            rows.append((number, {column: row[column] for column in columns}))
     return rows
 
 
-def _read_jsonl(path, columns) -> list[dict[str, Any]]:
+def _read_jsonl(path, columns) -> list[tuple[int, dict[str, Any]]]:
     rows = []
     for number, row in numbered_objects(path):
         missing = [column for column in columns if column not in row]
         if missing:
             raise FormatError(f"{path}:{number}: no key {missing[0]!r}; there are {sorted(row)}")
-        rows.append({column: row[column] for column in columns})
+        rows.append((number, {column: row[column] for column in columns}))
     return rows
 
 

@@ -42,6 +42,14 @@ def test_texts_whose_classes_have_names(tmp_path, finetune, options):
         finetune("sequence_classification", tmp_path / "out", *options)
 
 
+def test_several_labels_whose_classes_have_names(tmp_path, finetune, options):
+    dataset = Dataset.from_list([{"text": text, "label": [0, 2] if label == "good" else []} for text, label in TEXTS])
+    names = ClassLabel(names=["joy", "anger", "wonder"])
+    folder = write_splits(tmp_path / "feelings", dataset.cast_column("label", Sequence(names)))
+    finetune("sequence_classification", tmp_path / "out", *options, "--dataset_name", folder)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["labels"] == ["joy", "wonder"]
+
+
 def test_tags_whose_classes_have_names(tmp_path, finetune, options):
     names = ClassLabel(names=["O", "S-PER", "S-LOC"])
     dataset = Dataset.from_list([{"tokens": words, "ner_tags": tags} for words, tags in TAGGED])

@@ -20,13 +20,13 @@ from modeling_elmo.tasks.squad import (
 CONTEXT = "The Normans (Nourmands) lived in Normandy, France. " + "They sailed far. " * 10 + "Rollo led them in 911."
 
 
-def squad(**changes):
+def squad(context=CONTEXT, **changes):
     entry = {
         "id": "q1",
         "question": "Who led?",
         "answers": [{"text": "Rollo", "answer_start": CONTEXT.index("Rollo")}],
     }
-    return {"version": "1", "data": [{"title": "N", "paragraphs": [{"context": CONTEXT, "qas": [entry | changes]}]}]}
+    return {"version": "1", "data": [{"title": "N", "paragraphs": [{"context": context, "qas": [entry | changes]}]}]}
 
 
 def test_reads_answers_and_impossible_questions(tmp_path):
@@ -36,6 +36,15 @@ def test_reads_answers_and_impossible_questions(tmp_path):
     with gzip.open(tmp_path / "b.json.gz", "wt") as file:
         json.dump(squad(is_impossible=True, answers=[], plausible_answers=[{"text": "x", "answer_start": 0}]), file)
     assert next(read_squad(tmp_path / "b.json.gz")).answers == ()
+
+
+def test_half_a_surrogate_pair_can_be_written_again(tmp_path):
+    answer = {"text": "\ud83d half", "answer_start": 2}
+    paragraph = {"context": "a \ud83d half 😀", "qas": [{"id": "q", "question": "x", "answers": [answer]}]}
+    (tmp_path / "a.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    (question,) = read_squad(tmp_path / "a.json")
+    assert question.context == "a \N{REPLACEMENT CHARACTER} half 😀"
+    assert question.answers == ("\N{REPLACEMENT CHARACTER} half",) and question.starts == (2,)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +59,12 @@ def test_reads_answers_and_impossible_questions(tmp_path):
             "'q1': an answer needs .* not '911' and -4",
         ),
         (json.dumps(squad(answers=["Rollo"])), "'q1' has answers that are no objects"),
+        (json.dumps(squad(question=None)), "question 'q1': the question is None; it must be a text"),
+        (json.dumps(squad(context=None)), "question 'q1': the context is None; it must be a text"),
+        (
+            json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": None}]}]}),
+            "article 0 of 'data' has no paragraphs with context and qas",
+        ),
         (json.dumps({"data": 5}), "not a SQuAD file"),
         (
             json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": ["x"]}]}]}),

@@ -14,9 +14,9 @@ def write(path, *lines):
 def test_tsv(tmp_path):
     path = write(tmp_path / "pairs.tsv", "id\tpremise\tlabel", '1\tHe said "no\tyes', "2\tZürich\tno")
     rows = [{"premise": 'He said "no', "label": "yes"}, {"premise": "Zürich", "label": "no"}]
-    assert read_table(path, ["premise", "label"]) == rows
+    assert read_table(path, ["premise", "label"]) == [*enumerate(rows, 2)]
     path.rename(tmp_path / "pairs.txt")
-    assert read_table(tmp_path / "pairs.txt", ["premise", "label"], "tsv") == rows
+    assert read_table(tmp_path / "pairs.txt", ["premise", "label"], "tsv") == [*enumerate(rows, 2)]
     with pytest.raises(ValueError, match="does not end with .tsv or .jsonl"):
         read_table(tmp_path / "pairs.txt", ["premise"])
 
@@ -25,7 +25,7 @@ def test_jsonl_written_and_read(tmp_path):
     rows = [{"text": "Zürich", "label": ["a", "b"], "more": 1}, {"text": ["two", "words"], "label": []}]
     write_jsonl(tmp_path / "texts.jsonl", rows)
     read = read_table(tmp_path / "texts.jsonl", ["text", "label"])
-    assert read == [{"text": row["text"], "label": row["label"]} for row in rows]
+    assert read == [(number, {"text": row["text"], "label": row["label"]}) for number, row in enumerate(rows, 1)]
 
 
 @pytest.mark.parametrize(
