@@ -97,6 +97,11 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
     }
     if not any(gold["train"]):
         raise ValueError("the training data have no chains in their last column")
+    # What is evaluated at the end is read now too: a wrong file must not cost the training.
+    if data.gap_file:
+        read_gap(data.gap_file)
+    for path in data.winobias_files:
+        list(read_conll2012(path))
     genres = (
         [genre for genre, _ in Counter(each.genre for each in splits["train"]).most_common()] if data.genres else []
     )

@@ -52,6 +52,8 @@ class QuestionArguments(DataArguments):
         super().__post_init__()
         if not 0 <= self.stride < self.max_length:
             raise ValueError(f"--stride is {self.stride}; it must be less than --max_length ({self.max_length})")
+        if self.null_threshold is not None and not self.version_2:
+            raise ValueError("--null_threshold goes with --version_2: without it every question is answered")
 
 
 def main(description: str | None = None) -> dict[str, dict[str, float]]:

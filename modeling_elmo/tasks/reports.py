@@ -36,14 +36,16 @@ def describe_training(data: DataArguments, arguments: ModelArguments, training: 
     source = data.dataset_name or Path(data.train_file).name
     base = "word and character embeddings trained with it" if arguments.without_elmo else arguments.model_name_or_path
     bilm = "" if arguments.without_elmo else ", the biLM " + ("trained too" if arguments.unfreeze else "frozen")
-    settings = {
-        "epochs": training.num_train_epochs,
+    length = {"epochs": training.num_train_epochs} if training.max_steps <= 0 else {"steps": training.max_steps}
+    settings = length | {
         "batch size": training.train_batch_size * training.gradient_accumulation_steps * training.world_size,
         "learning rate": training.learning_rate,
         "seed": training.seed,
     }
     details = ", ".join(f"{name} {value:g}" for name, value in settings.items())
-    return f"A head fine-tuned on {size} examples of {source}, above {base}{bilm}; {details}, best epoch kept."
+    kept = "best epoch" if training.eval_strategy == "epoch" else "best checkpoint"
+    kept = f", {kept} kept" if training.load_best_model_at_end else ""
+    return f"A head fine-tuned on {size} examples of {source}, above {base}{bilm}; {details}{kept}."
 
 
 def write_summary(training: TrainingArguments, **values):

@@ -83,10 +83,13 @@ def read_conllu(path: str | Path, column: str = "upos") -> list[TaggedSentence]:
 
 
 def write_columns(path: str | Path, sentences: Iterable[Sequence[Sequence[str]]]):
-    """Writes sentences as columns: each is a list of rows such as `(word, gold, predicted)`."""
+    """Writes sentences as columns: each is a list of rows such as `(word, gold, predicted)`. Spaces separate them, or
+    tabs if some word has a space in it, as in Vietnamese."""
+    sentences = list(sentences)
+    separator = "\t" if any(" " in field for rows in sentences for row in rows for field in row) else " "
     with open(path, "w", encoding="utf-8") as file:
         for rows in sentences:
-            file.writelines(" ".join(row) + "\n" for row in rows)
+            file.writelines(separator.join(row) + "\n" for row in rows)
             file.write("\n")
 
 

@@ -58,7 +58,7 @@ def test_trains_predicts_and_resolves_the_same_with_cached_layers(tmp_path, tiny
     text = "Bo met Ann. he laughed and she left."
     row = ["x", text, "she", str(text.index("she")), "Bo", "0", "FALSE", "Ann", str(text.index("Ann")), "TRUE"]
     (tmp_path / "gap.tsv").write_text("\t".join(COLUMNS) + "\n" + "\t".join(row) + "\n")
-    options = [*files, "--model_name_or_path", tiny_elmo, "--num_train_epochs", 2, *HEAD, "--genres"]
+    options = [*files, "--model_name_or_path", tiny_elmo, "--num_train_epochs", 8, *HEAD, "--genres"]
     options += ["--max_training_sentences", 3, "--gap_file", tmp_path / "gap.tsv"]
     options += ["--winobias_files", tmp_path / "test.conll"]
     metrics = finetune("coreference", tmp_path / "plain", *options)
@@ -100,3 +100,11 @@ def test_data_without_chains_are_refused(tmp_path, files, finetune):
     write_conll2012([Document(document.key, 0, document.sentences, [])], tmp_path / "train.conll")
     with pytest.raises(SystemExit, match="error: the training data have no chains"):
         finetune("coreference", tmp_path / "out", *files, "--without_elmo")
+
+
+@pytest.mark.parametrize("option", ["--gap_file", "--winobias_files"])
+def test_files_for_the_end_are_read_before_training(tmp_path, files, finetune, option):
+    (tmp_path / "wrong").write_text("a word\n")
+    with pytest.raises(SystemExit, match="error: .*wrong:1: "):
+        finetune("coreference", tmp_path / "out", *files, "--without_elmo", option, tmp_path / "wrong")
+    assert not (tmp_path / "out").exists()

@@ -91,3 +91,5 @@ def test_unanswerable_questions_and_the_baseline(tmp_path, files, finetune):
     assert model.config.null_threshold == config["null_threshold"]
     with pytest.raises(SystemExit, match="20 questions have no answer, '0-0' for one: give --version_2"):
         finetune("question_answering", tmp_path / "out", *options)
+    with pytest.raises(SystemExit, match="--null_threshold goes with --version_2"):
+        finetune("question_answering", tmp_path / "out", *options, "--null_threshold", 0)

@@ -51,8 +51,10 @@ def test_columns(tmp_path, name):
 
 def test_written_columns_are_read_again(tmp_path):
     rows = [[("Anna", "B-PER", "B-PER"), ("lives", "O", "O")], [("Oslo", "B-LOC", "O")]]
-    write_columns(tmp_path / "predictions.txt", rows)
-    assert as_pairs(read_columns(tmp_path / "predictions.txt")) == [[row[::2] for row in rows] for rows in rows]
+    for sentences in (rows, [*rows, [("con gái", "O", "O")]]):
+        write_columns(tmp_path / "predictions.txt", sentences)
+        expected = [[row[::2] for row in rows] for rows in sentences]
+        assert as_pairs(read_columns(tmp_path / "predictions.txt")) == expected
 
 
 @pytest.mark.parametrize(
