@@ -13,8 +13,8 @@ from torch.autograd.function import once_differentiable
 # x (..., rows, K) and, optionally, what is added instead of the bias (..., rows, N) -> x W + added (..., rows, N)
 Product = Callable[..., torch.Tensor]
 
-# Fewer rows take oneDNN longer than four.
-FEWEST_ROWS = 4
+# Its kernels of AVX-512 take longer for fewer rows than for four.
+FEWEST_ROWS = 4 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
 
 
 def has_onednn_kernels(weight: torch.Tensor) -> bool:
@@ -94,9 +94,12 @@ class PackedProduct:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().t().contiguous())
         self.bias = None if bias is None else bias.detach()
+        self.plain = PlainProduct(weight, bias)
 
     def __call__(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         rows = x.shape[0]
+        if rows == 1 and torch.get_num_threads() == 1:
+            return self.plain(x, added)  # a vector's product in BLAS reads weights faster than one thread of oneDNN
         if rows < FEWEST_ROWS:
             product = self(nn.functional.pad(x, (0, 0, 0, FEWEST_ROWS - rows)))[:rows]
             return product if added is None else product.add_(added)
