@@ -70,6 +70,11 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         raise ValueError(
             f"mixed_precision is fp16, for which there is no loss scaling on {accelerator.device}: choose bf16 or no"
         )
+    if options.mixed_precision == "bf16" and accelerator.device.type == "cpu" and not has_bfloat16():
+        accelerator.print(
+            "warning: this processor has no instructions for bf16, which slow code stands in for; with mixed_precision "
+            "no the same training takes a fraction of the time"
+        )
     check_batch_sizes(options, accelerator.num_processes)
     if accelerator.is_main_process:
         if options.overwrite:
@@ -170,6 +175,11 @@ def open_texts(data: DataArguments) -> tuple[Corpus, Corpus]:
     if data.validation_files:
         return corpus, open_corpus(data.validation_files, **options)
     return corpus.split(data.held_out_share)
+
+
+def has_bfloat16() -> bool:
+    """Whether PyTorch has fast products in bfloat16 on this machine's processor."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def prepare_vocabulary(

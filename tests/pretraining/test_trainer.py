@@ -415,6 +415,13 @@ def test_fp16_is_refused_where_losses_cannot_be_scaled(tmp_path, corpus):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("supported", [False, True])
+def test_bf16_on_a_processor_without_it_is_warned_of(tmp_path, corpus, monkeypatch, capsys, supported):
+    monkeypatch.setattr(run, "has_bfloat16", lambda: supported)
+    train(tmp_path, corpus, "run", mixed_precision="bf16", max_steps=1)
+    assert ("this processor has no instructions for bf16" in capsys.readouterr().out) is not supported
+
+
 def scale_losses(monkeypatch, scale: float):
     """Loss scaling as for fp16 on a GPU, here in fp32."""
 
