@@ -23,9 +23,10 @@ Metrics = Callable[[EvalPrediction], dict[str, float]]
 Change = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
 
 
-def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequence[str]], **options):
+def load_model(arguments: ModelArguments, auto_class, train_texts: Iterable[str | Sequence[str]], **options):
     """The tokenizer and the model with a new head: `auto_class` is an Auto class or, for tasks without one, the head's
-    own; `options` go to its configuration.
+    own; the vocabulary of words that train with it is that of `train_texts`, raw or as words; `options` go to its
+    configuration.
 
     Without ELMo the model is the same head over vectors without context: embeddings of the training data's words
     beside convolutions over their characters, all of which train with the head (the paper's baselines).
@@ -42,7 +43,7 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
         raise ValueError(str(error.__cause__ or error)) from error
     if arguments.without_elmo:
         # Words seen once train the vector of unknown words.
-        tokenizer = ElmoTokenizer.train_from_iterator(train_words, min_frequency=2)
+        tokenizer = ElmoTokenizer.train_from_iterator(train_texts, min_frequency=2)
         build = getattr(auto_class, "from_config", auto_class)
         return tokenizer, build(baseline_config(tokenizer, **options))
     tokenizer = AutoTokenizer.from_pretrained(arguments.model_name_or_path)
@@ -50,7 +51,7 @@ def load_model(arguments: ModelArguments, auto_class, train_words: Iterable[Sequ
     if arguments.context_free_size and not reads_words:
         # The biLM reads characters: the words may be the task's own.
         tokenizer = ElmoTokenizer.train_from_iterator(
-            train_words,
+            train_texts,
             min_frequency=2,
             word_splitting=tokenizer.word_splitting,
             max_characters_per_token=tokenizer.max_characters_per_token,

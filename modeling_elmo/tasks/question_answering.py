@@ -73,9 +73,7 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         lambda rows: checked(questions_from_dataset(rows, data.dataset_name), data.version_2, data.dataset_name),
         lambda question: question.context,
     )
-    tokenizer, model = load_model(
-        model_arguments, AutoModelForQuestionAnswering, training_words(ElmoTokenizer(), splits["train"])
-    )
+    tokenizer, model = load_model(model_arguments, AutoModelForQuestionAnswering, texts_of(splits["train"]))
     windows = {
         name: QuestionWindows(tokenizer, questions, data.max_length, data.stride, keep_places=name != "train")
         for name, questions in splits.items()
@@ -149,10 +147,9 @@ def checked(questions: Iterable[Question], version_2: bool, source: str) -> list
     return questions
 
 
-def training_words(splitter: ElmoTokenizer, questions: Sequence[Question]) -> list[list[str]]:
-    """The words of all questions and of each distinct text."""
-    texts = dict.fromkeys(question.context for question in questions)
-    return [splitter.split_words(text) for text in (*texts, *(question.question for question in questions))]
+def texts_of(questions: Sequence[Question]) -> list[str]:
+    """All questions and each distinct text."""
+    return [*dict.fromkeys(question.context for question in questions), *(question.question for question in questions)]
 
 
 class QuestionWindows:

@@ -38,6 +38,10 @@ class LabelledText:
     pair: Text | None
     label: Any
 
+    @property
+    def texts(self) -> list[Text]:
+        return [self.text] if self.pair is None else [self.text, self.pair]
+
 
 @dataclass
 class TextArguments(DataArguments):
@@ -96,7 +100,7 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
     tokenizer, model = load_model(
         model_arguments,
         AutoModelForSequenceClassification,
-        (words for item in splits["train"] for words in words_of(item)),
+        (text for item in splits["train"] for text in item.texts),
         **task.config,
     )
     examples = {name: task.encode(tokenizer, items) for name, items in splits.items()}
@@ -310,8 +314,7 @@ def _splitter() -> ElmoTokenizer:
 
 def words_of(item: LabelledText) -> list[Sequence[str]]:
     """The words of each of an item's texts."""
-    texts = [text for text in (item.text, item.pair) if text is not None]
-    return [_splitter().split_words(text) if isinstance(text, str) else text for text in texts]
+    return [_splitter().split_words(text) if isinstance(text, str) else text for text in item.texts]
 
 
 def bag_of_words(task: Task, splits: dict[str, list[LabelledText]]) -> dict[str, dict[str, float]]:

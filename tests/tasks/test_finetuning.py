@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from modeling_elmo import ElmoForTokenClassification, ElmoModel, ElmoTokenizer
 from modeling_elmo.task_model import CONTEXT_FREE_SCALE
@@ -12,6 +12,9 @@ from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, Mo
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
 from modeling_elmo.tasks.finetuning import TaskTrainer, finetune, load_model, make_optimizer
 from modeling_elmo.tasks.layer_cache import LayerCache
+from modeling_elmo.tasks.question_answering import texts_of
+from modeling_elmo.tasks.sequence_classification import LabelledText
+from modeling_elmo.tasks.squad import Question
 
 WORDS = [["the", "river", "bank", "."], ["the", "bank", "is", "closed"], ["the", "river", "is", "open"]]
 
@@ -34,6 +37,16 @@ def test_baseline_trains_words_and_characters_without_context():
     encoder = model.elmo.token_encoder
     assert encoder.word_embeddings.weight.grad[3:].abs().sum(-1).min() > 0
     assert encoder.character_cnn.convolutions[0].weight.grad.abs().max() > 0
+
+
+def test_words_beside_elmo_are_split_as_the_bilm_reads_them(make_model, tmp_path):
+    ElmoTokenizer(vocab=["bank"], word_splitting="whitespace").save_pretrained(tmp_path)
+    make_model(ElmoModel).save_pretrained(tmp_path)
+    arguments = ModelArguments(model_name_or_path=str(tmp_path), context_free_size=6)
+    item, question = LabelledText("It isn't open.", "It isn't.", "no"), Question("1", "Why?", "It isn't.", [], [])
+    for texts in (item.texts, texts_of([question, question])):
+        tokenizer, _ = load_model(arguments, AutoModelForSequenceClassification, texts * 2)
+        assert tokenizer.word_splitting == "whitespace" and {"isn't", "isn't."} & tokenizer.get_vocab().keys()
 
 
 def test_embeddings_that_train_beside_elmo(make_model, tmp_path):
