@@ -72,8 +72,8 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         )
     if options.mixed_precision == "bf16" and accelerator.device.type == "cpu" and not has_bfloat16():
         accelerator.print(
-            "warning: this processor has no instructions for bf16, which slow code stands in for; with mixed_precision "
-            "no the same training takes a fraction of the time"
+            "warning: this processor has no instructions for bf16, which slow code stands in for; with "
+            "mixed_precision no the same training takes a fraction of the time"
         )
     check_batch_sizes(options, accelerator.num_processes)
     if accelerator.is_main_process:
