@@ -26,6 +26,14 @@ def has_onednn_kernels(weight: torch.Tensor) -> bool:
     )
 
 
+def has_kernels_of(dtype: torch.dtype) -> bool:
+    """Whether oneDNN has kernels of a short type, bfloat16 or float16, for this machine's processor."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    ops = torch.ops.mkldnn
+    return ops._is_mkldnn_bf16_supported() if dtype == torch.bfloat16 else ops._is_mkldnn_fp16_supported()
+
+
 def matrix_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """`x W + b` for a weight used once, of many rows: `(..., rows, K)`, `(..., K, N)`, `(..., N)` -> `(..., rows, N)`.
 

@@ -1,9 +1,12 @@
 """Layers of the task heads: variational dropout, LSTMs that see no padding, attention over words."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
+from .matrix_products import has_kernels_of
 from .modeling_elmo import pad_tokens
 from .projected_lstm import pack_mask
 from .token_encoder import initialize_as
@@ -65,8 +68,15 @@ class ElmoTaskLSTM(nn.Module):
         packing = pack_mask(mask, num_directions=1)
         if packing.tokens.numel() == 0:
             return vectors.new_zeros(*mask.shape, 2 * self.lstm.hidden_size)
-        words = vectors.flatten(0, 1)[packing.tokens]
-        packed, _ = self.lstm(PackedSequence(words[packing.sources[0]], torch.tensor(packing.batch_sizes)))
+        words = vectors.flatten(0, 1)[packing.tokens][packing.sources[0]]
+        autocast = words.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if autocast and not has_kernels_of(torch.get_autocast_dtype("cpu")):
+            # There oneDNN's LSTM, which PyTorch takes for texts of equal length, fails.
+            words, context = words.to(self.lstm.weight_ih_l0.dtype), torch.autocast("cpu", enabled=False)
+        else:
+            context = nullcontext()
+        with context:
+            packed, _ = self.lstm(PackedSequence(words, torch.tensor(packing.batch_sizes)))
         return pad_tokens(packed.data[packing.slots[0]], packing, mask)
 
 

@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from tokenization_elmo import ElmoTokenizer
 
+from ..matrix_products import has_kernels_of
 from ..model_card import write_model_card
 from ..modeling_elmo import ElmoForPreTraining
 from .arguments import DataArguments, PretrainingArguments, TrainingArguments
@@ -70,7 +71,7 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         raise ValueError(
             f"mixed_precision is fp16, for which there is no loss scaling on {accelerator.device}: choose bf16 or no"
         )
-    if options.mixed_precision == "bf16" and accelerator.device.type == "cpu" and not has_bfloat16():
+    if options.mixed_precision == "bf16" and accelerator.device.type == "cpu" and not has_kernels_of(torch.bfloat16):
         accelerator.print(
             "warning: this processor has no instructions for bf16, which slow code stands in for; with "
             "mixed_precision no the same training takes a fraction of the time"
@@ -175,11 +176,6 @@ def open_texts(data: DataArguments) -> tuple[Corpus, Corpus]:
     if data.validation_files:
         return corpus, open_corpus(data.validation_files, **options)
     return corpus.split(data.held_out_share)
-
-
-def has_bfloat16() -> bool:
-    """Whether PyTorch has fast products in bfloat16 on this machine's processor."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def prepare_vocabulary(

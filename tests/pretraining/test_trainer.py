@@ -417,7 +417,7 @@ def test_fp16_is_refused_where_losses_cannot_be_scaled(tmp_path, corpus):
 
 @pytest.mark.parametrize("supported", [False, True])
 def test_bf16_on_a_processor_without_it_is_warned_of(tmp_path, corpus, monkeypatch, capsys, supported):
-    monkeypatch.setattr(run, "has_bfloat16", lambda: supported)
+    monkeypatch.setattr(run, "has_kernels_of", lambda dtype: supported)
     train(tmp_path, corpus, "run", mixed_precision="bf16", max_steps=1)
     assert ("this processor has no instructions for bf16" in capsys.readouterr().out) is not supported
 
