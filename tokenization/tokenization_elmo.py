@@ -130,7 +130,9 @@ class ElmoTokenizer(TokenizersBackend):
             self._characters = _ByteRows(max_characters_per_token)
         else:
             self._characters = _CodePointRows(max_characters_per_token, character_vocab)
-        self._table_of: tuple[tuple, np.ndarray] | None = None
+        # The character table, under what it was made of. `datasets` leaves an attribute of this name out of the hash
+        # by which it finds its files again.
+        self.cache: dict[tuple, np.ndarray] = {}
 
         special = [str(token) for token in (bos_token, eos_token, unk_token) if token is not None]
         if tokenizer_file is not None:
@@ -315,14 +317,15 @@ class ElmoTokenizer(TokenizersBackend):
         token is all zeros."""
         special = (self.bos_token, self.eos_token, self.pad_token)
         key = (len(self), *special)
-        if self._table_of is None or self._table_of[0] != key:
+        cache = self.cache
+        if key not in cache:
             table = self._characters.encode([_SHADOWED.sub("", word) for word in self._rows()])
             rows = (*self._characters.boundaries, 0)
             for token, row in reversed(list(zip(special, rows, strict=True))):
                 if token is not None:
                     table[self._tokenizer.token_to_id(token)] = row
-            self._table_of = (key, table)
-        return self._table_of[1]
+            self.cache = cache = {key: table}
+        return cache[key]
 
     def _rows(self) -> list[str]:
         """All tokens in the order of their ids."""
@@ -583,7 +586,7 @@ class ElmoTokenizer(TokenizersBackend):
         return file_names
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_table_of": None}  # made again where it is needed
+        return {**self.__dict__, "cache": {}}  # made again where it is needed
 
 
 class _CharacterRows:

@@ -92,6 +92,16 @@ def test_pickle_is_small():
     assert len(pickle.dumps(tokenizer)) == before
 
 
+@KINDS
+def test_hash_of_datasets_stays(kind):
+    """Or else `map` would not find what it tokenized before."""
+    Hasher = pytest.importorskip("datasets.fingerprint").Hasher
+    tokenizer = make(kind)
+    before = Hasher.hash(tokenizer)
+    tokenizer(TEXTS, padding=True, truncation=True, max_length=4)
+    assert Hasher.hash(tokenizer) == before
+
+
 def test_files(tmp_path):
     files = make("code_points").save_pretrained(tmp_path)
     names = {"tokenizer.json", "tokenizer_config.json", "character_vocab.json"}
