@@ -378,6 +378,7 @@ class ElmoTokenizer(TokenizersBackend):
             "return_overflowing_tokens": return_overflowing_tokens,
             **kwargs,
         }
+        has_surrogates = False
         try:
             batch = TokenizersBackend._encode_plus(view, texts, pairs, **options)
         except TypeError:
@@ -386,6 +387,7 @@ class ElmoTokenizer(TokenizersBackend):
             if replaced == (texts, pairs):
                 _check_types(texts, pairs, is_split_into_words)
                 raise
+            has_surrogates = True
             batch = TokenizersBackend._encode_plus(view, *replaced, **options)
         encodings = batch.encodings
         if encodings is None:
@@ -397,7 +399,7 @@ class ElmoTokenizer(TokenizersBackend):
         lengths = [len(encoding) for encoding in encodings]
         attention_mask = _flatten(encoding.attention_mask for encoding in encodings)
         ids, rows = self._look_up(
-            encodings, lengths, attention_mask, samples, is_split_into_words, split_special_tokens
+            encodings, lengths, attention_mask, samples, is_split_into_words, split_special_tokens, has_surrogates
         )
         if lists_wanted:
             batch["input_ids"] = [part.tolist() for part in _parts(ids, lengths)]
@@ -445,6 +447,7 @@ class ElmoTokenizer(TokenizersBackend):
         samples: Sequence,
         is_split_into_words: bool,
         split_special_tokens: bool,
+        has_surrogates: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The ids (tokens of all encodings,) and the character rows (tokens, `max_characters_per_token`)."""
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64, sum(lengths))
@@ -460,6 +463,11 @@ class ElmoTokenizer(TokenizersBackend):
         unknown = np.zeros(len(ids), np.bool_)
         for token in nameless - {None}:
             unknown |= ids == token
+        if has_surrogates:  # for which Rust read U+FFFD, which a word of the vocabulary may hold
+            places = np.flatnonzero(["\ufffd" in token for encoding in encodings for token in encoding.tokens])
+            if len(places):
+                words = _words_at(places, lengths, encodings, samples, is_split_into_words)
+                unknown[places] |= [_SURROGATES.search(word) is not None for word in words]
         if unknown.any():
             special_tokens_mask = _flatten(encoding.special_tokens_mask for encoding in encodings)
             unknown &= (attention_mask == 1) & (special_tokens_mask == 0)

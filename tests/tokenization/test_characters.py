@@ -89,6 +89,17 @@ def test_lone_surrogates(tokenizer, byte_row):
     assert tokenizer.split_words(text) == ["the", "\ud83d", "cat"]
 
 
+def test_lone_surrogates_are_no_replacement_characters(byte_row):
+    tokenizer = ElmoTokenizer(["\ufffd", "a\ufffd"])
+    words = ["\ufffd", "\ud800", "a\ufffd", "a\udfff", "<S>"]
+    split = tokenizer(words, is_split_into_words=True, add_special_tokens=False)
+    assert split["input_ids"] == [3, 2, 4, 2, 0]
+    assert split["character_ids"][:4] == [*map(byte_row, words[:4])]
+    raw = tokenizer(["\ufffd \ud800", ""], ["\udfff", "\ufffd"], padding=True, add_special_tokens=False)
+    assert raw["input_ids"] == [[3, 2, 2], [3, 5, 5]]
+    assert raw["character_ids"][0] == [byte_row("\ufffd"), byte_row(""), byte_row("")]
+
+
 def test_table(tokenizer, byte_row, begin_row, end_row):
     table = tokenizer.character_table
     assert table.shape == (13, 50) and table.dtype == np.int16
