@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from .matrix_products import has_onednn_kernels, matrix_product
+from .matrix_products import has_hooks, has_onednn_kernels, matrix_product
 
 
 def can_run(convolutions: nn.ModuleList, embedded: torch.Tensor, num_characters: int) -> bool:
@@ -23,6 +23,7 @@ def can_run(convolutions: nn.ModuleList, embedded: torch.Tensor, num_characters:
         and embedded.shape[-1] < num_characters
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
+        and not any(map(has_hooks, convolutions))
     )
 
 

@@ -34,6 +34,11 @@ def has_kernels_of(dtype: torch.dtype) -> bool:
     return ops._is_mkldnn_bf16_supported() if dtype == torch.bfloat16 else ops._is_mkldnn_fp16_supported()
 
 
+def has_hooks(layer: nn.Module) -> bool:
+    """Whether something waits for the layer to be called, which a faster way around the call would pass by."""
+    return any((layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks))
+
+
 def matrix_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """`x W + b` for a weight used once, of many rows: `(..., rows, K)`, `(..., K, N)`, `(..., N)` -> `(..., rows, N)`.
 
@@ -47,7 +52,7 @@ def matrix_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
 
 def linear(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
     """`layer(x)` for `(rows, K)`, by the faster kernels where it is linear and they can run; gradients flow."""
-    if not isinstance(layer, nn.Linear):
+    if not isinstance(layer, nn.Linear) or has_hooks(layer):
         return layer(x)
     by_onednn = has_onednn_kernels(layer.weight) and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     if not by_onednn or torch.compiler.is_compiling():

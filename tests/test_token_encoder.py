@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.utils.prune
 from plain_bilm import token_vector
 
 from modeling_elmo import token_encoder
@@ -101,3 +102,24 @@ def test_distinct_rows(columns):
     distinct, inverse = distinct_rows(rows)
     assert torch.equal(distinct[inverse], rows)
     assert len(distinct) == len({tuple(row) for row in rows.tolist()})
+
+
+def test_hooks_of_every_layer_are_called(make_model, rows):
+    encoder = make_model().token_encoder
+    plain, called = encoder(rows, None), {}
+    layers = {name: layer for name, layer in encoder.named_modules() if not list(layer.children())}
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda layer, inputs, output, name=name: called.setdefault(name, output))
+    torch.testing.assert_close(encoder(rows, None), plain, rtol=0, atol=1e-6)
+    assert called.keys() == layers.keys()
+
+
+def test_pruned_layers_follow_their_training(make_model, rows):
+    """A hook before each call makes a pruned layer's weight."""
+    encoder = make_model().token_encoder
+    layer = encoder.projection
+    torch.nn.utils.prune.identity(layer, "weight")
+    before = encoder(rows, None)
+    with torch.no_grad():
+        layer.weight_orig.mul_(2)
+        torch.testing.assert_close(encoder(rows, None) - layer.bias, 2 * (before - layer.bias), rtol=0, atol=1e-5)
