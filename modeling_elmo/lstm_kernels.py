@@ -84,11 +84,11 @@ class PreparedWeights:
         # Packed weights can be neither copied nor pickled, and need not be.
         return PreparedWeights, (self._make_product,)
 
-    def get(self, parameters: Iterable[torch.Tensor], weights: Weights) -> LaneProducts:
-        """Products with `weights`, which are made of `parameters`."""
+    def get(self, sources: Iterable[torch.Tensor], weights: Weights) -> LaneProducts:
+        """Products with `weights`, which are made of `sources`."""
         if weights.input.device.type != "cpu":  # nothing to prepare there, and fingerprints would wait for the device
             return self._make(weights)
-        key = (weights.input.dtype, *(fingerprint(parameter) for parameter in parameters))
+        key = (weights.input.dtype, *(fingerprint(source) for source in sources))
         if key != self._key:
             self._products = self._make(weights)
             self._key = key

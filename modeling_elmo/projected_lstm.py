@@ -6,6 +6,7 @@ end of each sentence. Step t thus works on the contiguous rows of the sentences 
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -113,7 +114,8 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
                 tensor is not None and tensor.requires_grad for tensor in (inputs, hidden, cell, *weights)
             ):
                 return ProjectedLSTM.apply(inputs, hidden, cell, *weights, batch_sizes, clips)
-            products = self._prepared_weights.get(self.parameters(), weights)
+            # Buffers too: masks, where weights are pruned.
+            products = self._prepared_weights.get(chain(self.parameters(), self.buffers()), weights)
             return run_inference(inputs, batch_sizes, (hidden, cell), products, clips)
 
     def run_plainly(

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from lstm_layers import LENGTHS, VARIANTS, gradients, make_inputs, make_layer
+from torch.nn.utils import prune
 
 from modeling_elmo import lstm_kernels
 
@@ -155,6 +156,17 @@ def test_prepared_weights_follow_the_parameters(change):
     after = layer(*arguments)[0]
     torch.testing.assert_close(after, layer.run_plainly(*arguments)[0], atol=1e-6, rtol=0)
     assert change == "cast" or not torch.allclose(after, before)
+
+
+@torch.no_grad()
+def test_prepared_weights_follow_what_is_pruned():
+    """Pruning step by step changes a mask, which is a buffer, and no parameter."""
+    layer = make_layer()
+    arguments = make_inputs(layer, (3, 2))
+    for _ in range(3):
+        prune.random_unstructured(layer, "recurrent_weight", amount=0.3)
+        found = layer(*arguments)[0]
+        torch.testing.assert_close(found, layer.run_plainly(*arguments)[0], atol=1e-6, rtol=0)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 import pytest
 import torch
-import torch.nn.utils.prune
 from plain_bilm import token_vector
+from torch.nn.utils import prune
 
 from modeling_elmo import token_encoder
 from modeling_elmo.token_encoder import distinct_rows
@@ -118,7 +118,7 @@ def test_pruned_layers_follow_their_training(make_model, rows):
     """A hook before each call makes a pruned layer's weight."""
     encoder = make_model().token_encoder
     layer = encoder.projection
-    torch.nn.utils.prune.identity(layer, "weight")
+    prune.identity(layer, "weight")
     before = encoder(rows, None)
     with torch.no_grad():
         layer.weight_orig.mul_(2)
