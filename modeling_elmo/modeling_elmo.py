@@ -521,7 +521,13 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         outputs = self.elmo(
-            character_ids, attention_mask, input_ids, state=state, use_cache=use_cache, output_hidden_states=True
+            character_ids,
+            attention_mask,
+            input_ids,
+            state=state,
+            use_cache=use_cache,
+            output_hidden_states=True,
+            return_dict=True,
         )
         losses, surprisals = [None, None], [None, None]
         labels = input_ids if labels is None else labels

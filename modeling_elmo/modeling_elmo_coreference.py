@@ -233,7 +233,7 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
         """The chains of a document of tokenized sentences; `features` are speaker_ids and genre."""
         batch = tokenizer(sentences, is_split_into_words=True, padding=True, return_tensors="pt").to(self.device)
         batch.pop("token_type_ids", None)
-        return self.clusters(self(**batch, **features))
+        return self.clusters(self(**batch, **features, return_dict=True))
 
 
 def chains_of(spans: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:

@@ -119,7 +119,7 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
         ]
         for row, predicate in enumerate(predicates):
             mask[row, places[row][predicate]] = 1
-        logits = self(**batch.to(self.device), predicate_mask=mask.to(self.device)).logits
+        logits = self(**batch.to(self.device), predicate_mask=mask.to(self.device), return_dict=True).logits
         best = logits.argmax(-1).tolist()
         return [[self.config.id2label[best[row][position]] for position in place] for row, place in enumerate(places)]
 

@@ -87,6 +87,7 @@ class ElmoTaskModel(ElmoPreTrainedModel):
                 text_mask,
                 None if input_ids is None else input_ids.repeat(count, 1),
                 output_hidden_states=True,
+                return_dict=True,
             )
             hidden_states = outputs.hidden_states
             representations = outputs.representations or (outputs.last_hidden_state,)

@@ -220,7 +220,8 @@ def resolve_document(
         return []
     example = document_example(tokenizer, document, genre=genre_number(model.config, genre))
     batch = DocumentCollator(tokenizer)([example])
-    return sorted(model.clusters(model(**{name: values.to(model.device) for name, values in batch.items()})))
+    batch = {name: values.to(model.device) for name, values in batch.items()}
+    return sorted(model.clusters(model(**batch, return_dict=True)))
 
 
 # Any text

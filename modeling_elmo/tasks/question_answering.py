@@ -297,7 +297,7 @@ def answer(
     start_logits, end_logits = [], []
     for first in range(0, len(windows.examples), batch_size):
         batch = collate(windows.examples[first : first + batch_size])
-        outputs = model(**{name: values.to(model.device) for name, values in batch.items()})
+        outputs = model(**{name: values.to(model.device) for name, values in batch.items()}, return_dict=True)
         start_logits.extend(outputs.start_logits.float().cpu().numpy())
         end_logits.extend(outputs.end_logits.float().cpu().numpy())
     return windows.answers(start_logits, end_logits, max_answer_length, null_threshold)[""]

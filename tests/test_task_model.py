@@ -1,0 +1,74 @@
+"""What all task heads share, whatever their task."""
+
+import pytest
+import torch
+from tiny_heads import make_head
+
+from modeling_elmo import (
+    ElmoForCoreferenceResolution,
+    ElmoForPreTraining,
+    ElmoForQuestionAnswering,
+    ElmoForSemanticRoleLabeling,
+    ElmoForSequenceClassification,
+    ElmoForTokenClassification,
+    ElmoTokenizer,
+)
+from modeling_elmo.tasks.coreference import resolve_text
+from modeling_elmo.tasks.question_answering import answer
+from modeling_elmo.tasks.semantic_role_labeling import label_roles
+
+HEADS = [
+    ElmoForCoreferenceResolution,
+    ElmoForPreTraining,
+    ElmoForQuestionAnswering,
+    ElmoForSemanticRoleLabeling,
+    ElmoForSequenceClassification,
+    ElmoForTokenClassification,
+]
+TOKENIZER = ElmoTokenizer()
+
+
+def make_batch(model_class) -> dict[str, torch.Tensor]:
+    texts = [["Ann", "met", "Bo", "."], ["She", "left"]]
+    questions = [["who", "?"], ["where"]]
+    rows = (questions, texts) if model_class is ElmoForQuestionAnswering else (texts,)
+    batch = dict(TOKENIZER(*rows, is_split_into_words=True, padding=True, return_tensors="pt"))
+    if model_class is ElmoForSemanticRoleLabeling:
+        batch["predicate_mask"] = torch.zeros_like(batch["input_ids"])
+        batch["predicate_mask"][:, 2] = 1
+    if model_class is ElmoForPreTraining:
+        batch["labels"] = torch.full_like(batch["input_ids"], 3)
+    return batch
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("model_class", HEADS, ids=lambda head: head.__name__)
+def test_configurations_that_ask_for_tuples(model_class):
+    model, batch = make_head(model_class), make_batch(model_class)
+    expected = model(**batch).to_tuple()
+    model.config.return_dict = False
+    torch.testing.assert_close(model(**batch), expected)
+
+
+def test_from_text_to_answers_where_the_configuration_asks_for_tuples():
+    text = "Ann met Bo. She left."
+    calls = {
+        ElmoForCoreferenceResolution: lambda model: resolve_text(model, TOKENIZER, text),
+        ElmoForQuestionAnswering: lambda model: answer(model, TOKENIZER, "Who left?", text),
+        ElmoForSemanticRoleLabeling: lambda model: label_roles(model, TOKENIZER, text, ["met", "left"]),
+    }
+    for model_class, call in calls.items():
+        model = make_head(model_class, **({"max_span_width": 3} | labels_of(model_class)))
+        expected = call(model)
+        model.config.return_dict = False
+        assert call(model) == expected
+    document = [["Ann", "met", "Bo", "."], ["She", "left"]]
+    model = make_head(ElmoForCoreferenceResolution)
+    expected = model.resolve(document, TOKENIZER)
+    model.config.return_dict = False
+    assert model.resolve(document, TOKENIZER) == expected
+
+
+def labels_of(model_class) -> dict:
+    labels = ["O", "B-V", "I-V", "B-A1", "I-A1"] if model_class is ElmoForSemanticRoleLabeling else ["O", "X"]
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
