@@ -114,7 +114,7 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
     def _encode(self, representations, words):
         """A text's words moved to the left: `(batch, n, encoded_size)`, mask and former positions `(batch, n)`."""
         index, mask = left_aligned(words)
-        inputs = [self.word_dropout(gather_words(vectors, index)) for vectors in representations]
+        inputs = [self.word_dropout(gather_words(vectors, index, mask)) for vectors in representations]
         return torch.cat([self.encoder(inputs[0], mask), *inputs[1:]], dim=-1), mask, index
 
     def _attend_to_question(self, text, mask, question, question_mask) -> torch.Tensor:

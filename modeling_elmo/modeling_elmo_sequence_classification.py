@@ -101,7 +101,7 @@ class ElmoForSequenceClassification(ElmoTaskModel):
     def _encode(self, representations, words) -> tuple[torch.Tensor, torch.Tensor]:
         """The words in their text: `(batch, n, encoded_size)` and their mask `(batch, n)`."""
         index, mask = left_aligned(words)
-        inputs = [self.word_dropout(gather_words(vectors, index)) for vectors in representations]
+        inputs = [self.word_dropout(gather_words(vectors, index, mask)) for vectors in representations]
         encoded = self.encoder(inputs[0], mask)
         return torch.cat([encoded, *inputs[1:]], dim=-1), mask
 

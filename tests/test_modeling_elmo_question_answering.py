@@ -41,6 +41,17 @@ def test_rows_do_not_see_each_other_or_padding():
 
 
 @torch.no_grad()
+def test_without_a_question_the_batch_does_not_matter_either():
+    model = make_model(num_representations=2)
+    pair = ([], ["In", "York", "."])
+    alone = model(**encode([pair]))
+    together = model(**encode([pair, (["who", "of", "them", "left", "first", "?"], PAIRS[0][1])]))
+    length = alone.start_logits.shape[1]
+    torch.testing.assert_close(together.start_logits[0, :length], alone.start_logits[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(together.end_logits[0, :length], alone.end_logits[0], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
 def test_only_the_text_and_no_answer_can_be_chosen():
     batch = encode(PAIRS)
     output = make_model()(**batch)

@@ -75,6 +75,16 @@ def test_a_text_alone_is_its_own_partner(make_model, tokenizer):
     torch.testing.assert_close(model(**rows).logits[1:], alone, **CLOSE)
 
 
+@pytest.mark.parametrize("marks", [True, False])
+def test_a_pair_without_a_first_text(make_model, tokenizer, marks):
+    model = make_model(ElmoForSequenceClassification, num_representations=2)
+    pair = ([], PAIR[1])
+    alone = model(**encode(tokenizer, pair, add_special_tokens=marks)).logits
+    for side in ("right", "left"):
+        batch = encode(tokenizer, pair, PAIR, side=side, add_special_tokens=marks)
+        torch.testing.assert_close(model(**batch).logits[:1], alone, **CLOSE)
+
+
 def test_layers_in_place_of_characters(make_model, tokenizer):
     model = make_model(ElmoForSequenceClassification, num_representations=2)
     inputs = encode(tokenizer, PAIR, PAIR[::-1])
