@@ -71,7 +71,7 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
             character_ids, attention_mask, input_ids, token_type_ids: a pair as the tokenizer makes it, the question
                 being type 0 and the text type 1.
             start_positions, end_positions (`(batch,)`, *optional*): first and last word of the answer; 0: none;
-                positions outside of the sequence are ignored.
+                positions outside of the sequence are ignored, others must be words of the text.
             layers (`(batch, sequence, num_layers + 1, directions * P)`, *optional*): instead of `character_ids`.
 
         Returns:
@@ -95,12 +95,7 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
         start_logits, end_logits = self._spread(logits, index, mask, words.shape[1], self.no_answer(pooled))
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = sum(
-                nn.functional.cross_entropy(
-                    scores.float(), target.reshape(-1).clamp(0, scores.shape[1]), ignore_index=scores.shape[1]
-                )
-                for scores, target in ((start_logits, start_positions), (end_logits, end_positions))
-            )
+            loss = position_loss(start_logits, start_positions) + position_loss(end_logits, end_positions)
             loss = loss / 2
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
@@ -141,6 +136,26 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
         spread = logits.new_full((2, mask.shape[0], length), lowest)
         spread = spread.scatter(2, index.expand(2, -1, -1), logits.masked_fill(~mask, lowest))
         return torch.cat([no_answer.T[..., None], spread[..., 1:]], dim=-1).unbind(0)
+
+
+def position_loss(scores: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy over the rows whose position is in the sequence, 0 where none is: `(batch, sequence)`,
+    `(batch,)` -> `()`.
+
+    Raises:
+        ValueError: if a position may not be chosen.
+    """
+    positions = positions.reshape(-1).long()
+    rows = ((positions >= 0) & (positions < scores.shape[1])).nonzero()[:, 0]
+    scores, positions = scores[rows], positions[rows]
+    lowest = scores.gather(1, positions[:, None])[:, 0] == torch.finfo(scores.dtype).min
+    if bool(lowest.any()):
+        row = int(lowest.nonzero()[0])
+        raise ValueError(
+            f"row {int(rows[row])} of the batch begins or ends its answer at position {int(positions[row])}, which is "
+            "no word of its text: count positions over the whole row, or give 0 for no answer"
+        )
+    return nn.functional.cross_entropy(scores.float(), positions, reduction="sum") / max(len(rows), 1)
 
 
 __all__ = ["ElmoForQuestionAnswering"]

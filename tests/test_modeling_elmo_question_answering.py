@@ -82,6 +82,24 @@ def test_loss_is_the_mean_cross_entropy_of_both_ends():
     torch.testing.assert_close(output.loss, (start + end) / 2)
 
 
+def test_a_batch_without_a_position_inside_has_no_loss():
+    model, batch = make_model(), encode(PAIRS)
+    outside = torch.tensor([-1, 99])
+    loss = model(**batch, start_positions=outside, end_positions=outside).loss
+    loss.backward()
+    assert loss == 0
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert gradients and not any(gradient.any() for gradient in gradients)
+
+
+@torch.no_grad()
+def test_positions_that_are_no_words_of_the_text_are_named():
+    model, batch = make_model(), encode(PAIRS)
+    right, in_the_question = torch.tensor([9, 0]), torch.tensor([9, 1])
+    with pytest.raises(ValueError, match="row 1 of the batch begins or ends its answer at position 1"):
+        model(**batch, start_positions=right, end_positions=in_the_question)
+
+
 def test_token_types_are_asked_for():
     batch = encode(PAIRS)
     del batch["token_type_ids"]
