@@ -149,7 +149,10 @@ def encode_questions(
         question = questions[int(number)]
         positions.append((0, 0))
         if question.answers:
-            first, last = question.starts[0], question.starts[0] + len(question.answers[0]) - 1
+            answer = question.answers[0]
+            # White space around it belongs to no word.
+            first = question.starts[0] + len(answer) - len(answer.lstrip())
+            last = first + len(answer.strip()) - 1
             in_text = np.array(encoding.sequence_ids(window)) == 1
             offsets = np.asarray(encoding["offset_mapping"][window])
             inside = np.flatnonzero(in_text & (offsets[:, 1] > first) & (offsets[:, 0] <= last))

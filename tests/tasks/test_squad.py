@@ -102,6 +102,14 @@ def test_windows_hold_the_answer_where_they_hold_it():
     assert seen[0] >= 1 and seen[1] == 0 and seen[2] >= 1
 
 
+@pytest.mark.parametrize("text", ["Normandy", " Normandy", "Normandy ", "  Normandy "])
+def test_white_space_around_an_answer_is_no_part_of_it(text):
+    question = Question("a", "Where?", "In  Normandy , France.", (text,), (12 - len(text.rstrip()),))
+    encoding = encode_questions([question], ElmoTokenizer())
+    (first,), (last,) = encoding["start_positions"], encoding["end_positions"]
+    assert first == last and encoding["offset_mapping"][0][first] == (4, 12)
+
+
 def test_best_answers_are_exact_text_within_the_longest():
     question = Question("a", "Where?", "In  Normandy , France.", (), ())
     encoding = encode_questions([question], ElmoTokenizer())
