@@ -58,7 +58,7 @@ def test_trains_predicts_and_resolves_the_same_with_cached_layers(tmp_path, tiny
     text = "Bo met Ann. he laughed and she left."
     row = ["x", text, "she", str(text.index("she")), "Bo", "0", "FALSE", "Ann", str(text.index("Ann")), "TRUE"]
     (tmp_path / "gap.tsv").write_text("\t".join(COLUMNS) + "\n" + "\t".join(row) + "\n")
-    options = [*files, "--model_name_or_path", tiny_elmo, "--num_train_epochs", 2, *HEAD, "--genres"]
+    options = [*files, "--model_name_or_path", tiny_elmo, "--num_train_epochs", 4, *HEAD, "--genres"]
     options += ["--elmo_learning_rate", 0.003, "--max_training_sentences", 3, "--gap_file", tmp_path / "gap.tsv"]
     options += ["--winobias_files", tmp_path / "test.conll"]
     metrics = finetune("coreference", tmp_path / "plain", *options)
