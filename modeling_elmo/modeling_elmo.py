@@ -492,8 +492,8 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
         labels: torch.Tensor | None = None,
         forward_index: torch.Tensor | None = None,
         backward_index: torch.Tensor | None = None,
-        forward_labels: torch.Tensor | None = None,
-        backward_labels: torch.Tensor | None = None,
+        forward_targets: torch.Tensor | None = None,
+        backward_targets: torch.Tensor | None = None,
         negative_samples: NegativeSamples | None = None,
         state: State | None = None,
         use_cache: bool | None = None,
@@ -511,12 +511,13 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
             forward_index, backward_index (`(batch, window)`): for windows, where each position of the two streams
                 finds its word among `character_ids` `(words, characters)` and `input_ids` `(words,)`. The backward
                 stream holds reversed sentences.
-            forward_labels, backward_labels (`(batch, window)`): the next word of each stream, -100 to ignore.
+            forward_targets, backward_targets (`(batch, window)`): the next word of each stream, -100 to ignore. (Not
+                called labels: Trainer would miss them beside `labels`, and evaluate without a loss.)
             negative_samples ([`NegativeSamples`], *optional*): for the sampled softmax; drawn anew by default.
         """
         if forward_index is not None:
             indices = [forward_index] if backward_index is None else [forward_index, backward_index]
-            targets = [forward_labels] if backward_labels is None else [forward_labels, backward_labels]
+            targets = [forward_targets] if backward_targets is None else [forward_targets, backward_targets]
             return self._score_windows(character_ids, input_ids, indices, targets, negative_samples, state, use_cache)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states

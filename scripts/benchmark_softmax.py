@@ -69,8 +69,8 @@ def seconds_per_step(options: Options, vocab_size: int) -> tuple[float, float]:
             input_ids=torch.zeros(words, dtype=torch.int64),
             forward_index=index[0],
             backward_index=index[1],
-            forward_labels=targets[0],
-            backward_labels=targets[1],
+            forward_targets=targets[0],
+            backward_targets=targets[1],
             negative_samples=samples,
         )
         output.loss.backward()

@@ -103,9 +103,9 @@ def make_windows(arguments, number: int = 4) -> list[dict[str, torch.Tensor]]:
                 "character_ids": encoded["character_ids"].flatten(0, -2),
                 "input_ids": ids,
                 "forward_index": rows[:, :-1],
-                "forward_labels": ids[rows[:, 1:]],
+                "forward_targets": ids[rows[:, 1:]],
                 "backward_index": rows.flip(1)[:, :-1],
-                "backward_labels": ids[rows.flip(1)[:, 1:]],
+                "backward_targets": ids[rows.flip(1)[:, 1:]],
             }
         )
     return windows
@@ -125,7 +125,7 @@ class PlainPreTraining(nn.Module):
         vectors = [self.bilm.encode(window["character_ids"][index]) for index in indices]
         # Both streams run in time's direction: the backward one holds reversed sentences.
         outputs = self.bilm.layers(vectors, [batch] * length, reverse=False)
-        targets = torch.cat([window["forward_labels"].flatten(), window["backward_labels"].flatten()])
+        targets = torch.cat([window["forward_targets"].flatten(), window["backward_targets"].flatten()])
         hidden = torch.cat([output.flatten(0, 1) for output in outputs])
         samples = sample_log_uniform(self.vocab_size, self.num_samples).to(hidden.device)
         return self.softmax.sampled_loss(hidden, targets, samples).mean()

@@ -655,7 +655,7 @@ def test_a_batch_with_nothing_to_predict_trains(make_model, make_batch, sentence
     nothing = {key: value[:, :0] for key, value in batch.items()}
     index = torch.zeros(2, 3, dtype=torch.int64)
     windows = {"forward_index": index, "backward_index": index}
-    windows |= {f"{direction}_labels": index - 100 for direction in ("forward", "backward")}
+    windows |= {f"{direction}_targets": index - 100 for direction in ("forward", "backward")}
     windows |= {key: batch[key][0, :1] for key in ("character_ids", "input_ids")}
     for inputs in (batch | {"labels": torch.full_like(batch["input_ids"], -100)}, nothing, windows):
         model.zero_grad()

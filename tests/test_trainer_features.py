@@ -239,6 +239,15 @@ def test_accumulated_batches_pretrain_as_one(tmp_path):
         torch.testing.assert_close(value, after[1][name], rtol=0, atol=1e-5, msg=name)
 
 
+def test_language_models_are_evaluated(tmp_path):
+    examples = [{**example, "labels": np.full(5, 3)} for example in encode_texts(TOKENIZER, [["ann", "met", "bo"]])]
+    model = make_head(ElmoForPreTraining).eval()
+    arguments = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True)
+    found = Trainer(model, arguments, PaddingCollator(TOKENIZER), eval_dataset=examples).evaluate()["eval_loss"]
+    with torch.no_grad():
+        assert found == pytest.approx(model(**PaddingCollator(TOKENIZER)(examples)).loss.item(), abs=1e-5)
+
+
 def test_going_on_from_a_checkpoint_gives_the_same(head, tmp_path):
     options = {
         "eval_strategy": "steps",

@@ -75,8 +75,8 @@ def window_inputs(window: Window) -> dict[str, torch.Tensor | None]:
         "input_ids": window.input_ids,
         "forward_index": window.forward_index,
         "backward_index": window.backward_index,
-        "forward_labels": window.forward_targets,
-        "backward_labels": window.backward_targets,
+        "forward_targets": window.forward_targets,
+        "backward_targets": window.backward_targets,
     }
 
 
