@@ -109,7 +109,20 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
 
     @torch.no_grad()
     def label(self, sentences: list[list[str]], predicates: list[int], tokenizer) -> list[list[str]]:
-        """The label of each word of tokenized sentences, for one predicate (a word number) each."""
+        """The label of each word of tokenized sentences, for one predicate (a word number) each.
+
+        Raises:
+            ValueError: if a sentence has no predicate, or a predicate is no word of its sentence.
+        """
+        if len(sentences) != len(predicates):
+            raise ValueError(
+                f"{len(sentences)} sentences and {len(predicates)} predicates: give a sentence once for each predicate"
+            )
+        for row, (words, predicate) in enumerate(zip(sentences, predicates, strict=True)):
+            if not 0 <= predicate < len(words):
+                raise ValueError(
+                    f"sentence {row} has {len(words)} words, counted from 0: number {predicate} is no predicate"
+                )
         batch = tokenizer(sentences, is_split_into_words=True, padding=True, return_tensors="pt")
         mask = torch.zeros_like(batch["attention_mask"])
         # Where each word stands: after the boundary mark, and after padding on the left.

@@ -51,6 +51,21 @@ def test_the_predicate_counts_and_is_asked_for():
         model(**batch)
 
 
+@pytest.mark.parametrize(
+    ("sentences", "predicates", "message"),
+    [
+        ([WORDS, WORDS], [2], "2 sentences and 1 predicates"),
+        ([WORDS], [2, 6], "1 sentences and 2 predicates"),
+        ([WORDS, WORDS], [2, 7], "sentence 1 has 7 words, counted from 0: number 7 is no predicate"),
+        ([WORDS], [-1], "number -1 is no predicate"),
+        ([[]], [0], "sentence 0 has 0 words"),
+    ],
+)
+def test_each_sentence_needs_a_predicate_of_its_own(sentences, predicates, message):
+    with pytest.raises(ValueError, match=message):
+        make_model().label(sentences, predicates, ElmoTokenizer())
+
+
 @torch.no_grad()
 def test_labels_are_allowed_and_cached_layers_give_the_same():
     model, batch = make_model(), encode([WORDS] * 6, [0, 1, 2, 3, 4, 5])
