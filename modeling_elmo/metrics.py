@@ -123,12 +123,18 @@ def normalize_answer(text: str) -> list[str]:
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """1.0 if the prediction is one of the answers, up to normalisation. No answers: 1.0 for the empty prediction."""
-    return float(any(normalize_answer(prediction) == normalize_answer(answer) for answer in answers or [""]))
+    return float(any(normalize_answer(prediction) == answer for answer in _gold_words(answers)))
 
 
 def answer_f1(prediction: str, answers: Sequence[str]) -> float:
     """F1 of the words shared with the best of the answers."""
-    return max(_overlap_f1(normalize_answer(prediction), normalize_answer(answer)) for answer in answers or [""])
+    return max(_overlap_f1(normalize_answer(prediction), answer) for answer in _gold_words(answers))
+
+
+def _gold_words(answers: Sequence[str]) -> list[list[str]]:
+    """The words of each answer that has some; if none has, no words: a prediction of nothing is then right. So SQuAD
+    2.0's scorer does it."""
+    return [*filter(None, map(normalize_answer, answers))] or [[]]
 
 
 def _overlap_f1(predicted: list[str], gold: list[str]) -> float:

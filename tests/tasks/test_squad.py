@@ -134,6 +134,9 @@ def test_exact_match_and_f1():
     assert exact_match("", []) == 1 and exact_match("x", []) == 0
     assert answer_f1("in the Norman lands", ["Norman lands", "x"]) == pytest.approx(2 * 2 / 5)
     assert answer_f1("", []) == 1 and answer_f1("x", []) == 0
+    # Answers without words count only where there are no others.
+    assert exact_match("", ["the", "the Normans"]) == answer_f1("", ["the", "the Normans"]) == 0
+    assert exact_match("a", ["the"]) == answer_f1("a", ["the"]) == 1
 
 
 def test_a_question_that_leaves_no_room_for_its_text_is_named():
