@@ -191,6 +191,10 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
             if genre is None:
                 raise ValueError("this model uses genres: pass genre, a number below config.num_coreference_genres")
             genre = genre.reshape(())
+            if not 0 <= int(genre) < self.config.num_coreference_genres:
+                raise ValueError(
+                    f"genre is {int(genre)}, but config.num_coreference_genres is {self.config.num_coreference_genres}"
+                )
         none = coarse.new_zeros(count, 1)
         for step in range(self.config.coreference_depth):
             dropped = self.dropout(vectors)
@@ -230,9 +234,14 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
 
     @torch.no_grad()
     def resolve(self, sentences: list[list[str]], tokenizer, **features) -> list[list[Span]]:
-        """The chains of a document of tokenized sentences; `features` are speaker_ids and genre."""
+        """The chains of a document of tokenized sentences; `features` are speaker_ids and genre, tensors or not."""
         batch = tokenizer(sentences, is_split_into_words=True, padding=True, return_tensors="pt").to(self.device)
         batch.pop("token_type_ids", None)
+        features = {
+            name: torch.as_tensor(values, device=self.device)
+            for name, values in features.items()
+            if values is not None
+        }
         return self.clusters(self(**batch, **features, return_dict=True))
 
 

@@ -160,8 +160,18 @@ def test_empty_and_tiny_documents():
 
 
 def test_genre_is_asked_for():
+    model = make_model(num_coreference_genres=3)
     with pytest.raises(ValueError, match="pass genre"):
-        make_model(num_coreference_genres=3)(**encode(SENTENCES))
+        model(**encode(SENTENCES))
+    with pytest.raises(ValueError, match="genre is 3, but"):
+        model(**encode(SENTENCES), genre=torch.tensor(3))
+
+
+def test_features_of_a_document_need_not_be_tensors():
+    model = make_model(num_coreference_genres=3, noise=0.3)
+    features = {"speaker_ids": [1, 2, 1], "genre": 2}
+    expected = model(**encode(SENTENCES), **{name: torch.tensor(values) for name, values in features.items()})
+    assert model.resolve(SENTENCES, ElmoTokenizer(), **features) == model.clusters(expected)
 
 
 def document(generator):
