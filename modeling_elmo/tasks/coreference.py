@@ -20,7 +20,7 @@ from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse
 from .conll2012 import Document, Sentence, Span, read_conll2012, write_conll2012
 from .coreference_documents import DocumentCollator, cut_document, document_example, gold_chains
 from .finetuning import finetune, load_model
-from .gap import TextSpan, decide, gap_scores, read_gap
+from .gap import AmbiguousPronoun, TextSpan, decide, gap_scores, read_gap
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import locate_sentences
 from .reports import checkpoint_name, describe_training, write_summary
@@ -97,11 +97,9 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
     }
     if not any(gold["train"]):
         raise ValueError("the training data have no chains in their last column")
-    # What is evaluated at the end is read now too: a wrong file must not cost the training.
-    if data.gap_file:
-        read_gap(data.gap_file)
-    for path in data.winobias_files:
-        list(read_conll2012(path))
+    # What is evaluated at the end is read now: a wrong file must not cost the training.
+    gap = read_gap(data.gap_file) if data.gap_file else None
+    winobias = {f"winobias_{Path(path).name.partition('.')[0]}": read_winobias(path) for path in data.winobias_files}
     genres = (
         [genre for genre, _ in Counter(each.genre for each in splits["train"]).most_common()] if data.genres else []
     )
@@ -156,12 +154,11 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         if training.should_save:
             write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
     model.eval()
-    if data.gap_file:
-        metrics["gap"] = evaluate_gap(model, tokenizer, data.gap_file)
+    if gap is not None:
+        metrics["gap"] = evaluate_gap(model, tokenizer, gap)
         trainer.log_metrics("gap", metrics["gap"])
-    for path in data.winobias_files:
-        name = f"winobias_{Path(path).name.partition('.')[0]}"
-        metrics[name] = {"accuracy": link_accuracy(model, tokenizer, path)}
+    for name, documents in winobias.items():
+        metrics[name] = {"accuracy": link_accuracy(model, tokenizer, documents)}
         trainer.log_metrics(name, metrics[name])
     write_summary(training, metrics=metrics, genres=genres)
     return metrics
@@ -278,25 +275,33 @@ def render(text: str, chains: Sequence[Sequence[TextSpan]]) -> str:
 # Other tests
 
 
-def evaluate_gap(model: ElmoForCoreferenceResolution, tokenizer: ElmoTokenizer, path: str | Path) -> dict[str, float]:
-    """What [`gap_scores`] says of the chains predicted for a GAP file's raw texts."""
-    examples = read_gap(path)
+def evaluate_gap(
+    model: ElmoForCoreferenceResolution, tokenizer: ElmoTokenizer, examples: Sequence[AmbiguousPronoun]
+) -> dict[str, float]:
+    """What [`gap_scores`] says of the chains predicted for the raw texts of GAP's examples."""
     decisions = [
         decide(example, text_chains(model, tokenizer, example.text)) for example in tqdm(examples, desc="GAP")
     ]
     return gap_scores(examples, decisions)
 
 
-def link_accuracy(model: ElmoForCoreferenceResolution, tokenizer: ElmoTokenizer, path: str | Path) -> float:
+def read_winobias(path: str | Path) -> list[Document]:
+    documents = list(read_conll2012(path))
+    if not documents:
+        raise ValueError(f"{path} has no documents")
+    return documents
+
+
+def link_accuracy(
+    model: ElmoForCoreferenceResolution, tokenizer: ElmoTokenizer, documents: Sequence[Document]
+) -> float:
     """The share of documents in per cent each of whose gold chains lies in one predicted chain: for WinoBias (Zhao et
     al., 2018), where a document is a sentence with one pronoun and its referent."""
     right = []
-    for document in tqdm(list(read_conll2012(path)), desc=Path(path).name):
+    for document in tqdm(documents, desc="WinoBias"):
         found = [set(chain) for chain in resolve_document(model, tokenizer, document)]
         chains = gold_chains(document, singletons=False)
         right.append(all(any(set(chain) <= other for other in found) for chain in chains))
-    if not right:
-        raise ValueError(f"{path} has no documents")
     return 100 * sum(right) / len(right)
 
 

@@ -14,6 +14,7 @@ from modeling_elmo.tasks.coreference import (
     genre_number,
     link_accuracy,
     predicted_chains,
+    read_winobias,
     render,
     resolve_document,
     resolve_text,
@@ -150,7 +151,7 @@ def test_genres(make_model):
 def test_link_accuracy_is_of_whole_documents(tmp_path, model, monkeypatch):
     write_conll2012([document(), document(chains=[[(0, 0), (6, 6)]])], tmp_path / "a.conll")
     monkeypatch.setattr(coreference, "resolve_document", lambda *_: [[(0, 0), (6, 6), (10, 10)], [(2, 2)]])
-    assert link_accuracy(model, ElmoTokenizer(), tmp_path / "a.conll") == 50.0
+    assert link_accuracy(model, ElmoTokenizer(), read_winobias(tmp_path / "a.conll")) == 50.0
 
 
 def test_batches_are_single_documents(tmp_path):
