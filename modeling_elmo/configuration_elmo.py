@@ -1,6 +1,7 @@
 """Configuration of ELMo models."""
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig
 
 # Every class that a checkpoint can be loaded as, whichever of them was saved (see `ElmoConfig.auto_map`).
@@ -326,6 +327,18 @@ class ElmoConfig(PreTrainedConfig):
     def word_vector_size(self) -> int:
         """Width of the vectors that a task's head reads."""
         return self.hidden_size + self.context_free_size
+
+
+def config_of_options(**options) -> ElmoConfig:
+    """The configuration that somebody's options describe.
+
+    Raises:
+        ValueError: naming the option whose value a configuration may not have, or two that contradict each other.
+    """
+    try:
+        return ElmoConfig(**options)
+    except StrictDataclassError as error:
+        raise ValueError(str(error.__cause__ or error)) from error
 
 
 __all__ = ["ElmoConfig"]

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 
-from ..configuration_elmo import ElmoConfig
+from ..configuration_elmo import ElmoConfig, config_of_options
 from .corpus import EMBEDDED
 from .schedules import SCHEDULES
 
@@ -178,10 +177,7 @@ class PretrainingArguments:
         known = {f.name for f in fields(ModelArguments)} - {"init_from", "rebuild_vocabulary", "uniform_init"}
         options = {name: getattr(self.model, name) for name in known}
         options["filters"] = [_filter(entry) for entry in self.model.filters]
-        try:
-            return ElmoConfig(vocab_size=vocab_size, **options)
-        except StrictDataclassError as error:
-            raise ValueError(str(error.__cause__ or error)) from error
+        return config_of_options(vocab_size=vocab_size, **options)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import AutoConfig, AutoTokenizer, EvalPrediction, Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
 from modeling_elmo import ElmoConfig, ElmoTokenizer
+from modeling_elmo.configuration_elmo import config_of_options
 from modeling_elmo.layer_combination import ElmoProjection
 from modeling_elmo.model_card import write_model_card
 
@@ -37,10 +37,7 @@ def load_model(arguments: ModelArguments, auto_class, train_texts: Iterable[str 
     names = ("representation", "num_representations", "context_free_size")
     names += ("head_hidden_size", "head_num_layers", "head_dropout")
     options |= {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    try:
-        ElmoConfig(**options)  # `from_pretrained` does not check them
-    except StrictDataclassError as error:
-        raise ValueError(str(error.__cause__ or error)) from error
+    config_of_options(**options)  # `from_pretrained` does not check them
     if arguments.without_elmo:
         # Words seen once train the vector of unknown words.
         tokenizer = ElmoTokenizer.train_from_iterator(train_texts, min_frequency=2)
