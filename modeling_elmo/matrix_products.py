@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 # x (..., rows, K) and, optionally, what is added instead of the bias (..., rows, N) -> x W + added (..., rows, N)
 Product = Callable[..., torch.Tensor]
 
-# Its kernels of AVX-512 take longer for fewer rows than for four.
+# oneDNN's kernels of AVX-512 take longer for fewer rows than for four.
 FEWEST_ROWS = 4 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
 
 

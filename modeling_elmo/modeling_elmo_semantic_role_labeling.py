@@ -118,11 +118,6 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
             raise ValueError(
                 f"{len(sentences)} sentences and {len(predicates)} predicates: give a sentence once for each predicate"
             )
-        for row, (words, predicate) in enumerate(zip(sentences, predicates, strict=True)):
-            if not 0 <= predicate < len(words):
-                raise ValueError(
-                    f"sentence {row} has {len(words)} words, counted from 0: number {predicate} is no predicate"
-                )
         batch = tokenizer(sentences, is_split_into_words=True, padding=True, return_tensors="pt")
         mask = torch.zeros_like(batch["attention_mask"])
         # Where each word stands: after the boundary mark, and after padding on the left.
@@ -130,8 +125,12 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
             [position for position, word in enumerate(batch.word_ids(row)) if word is not None]
             for row in range(len(sentences))
         ]
-        for row, predicate in enumerate(predicates):
-            mask[row, places[row][predicate]] = 1
+        for row, (place, predicate) in enumerate(zip(places, predicates, strict=True)):
+            if not 0 <= predicate < len(place):
+                raise ValueError(
+                    f"sentence {row} has {len(place)} words, counted from 0: number {predicate} is no predicate"
+                )
+            mask[row, place[predicate]] = 1
         logits = self(**batch.to(self.device), predicate_mask=mask.to(self.device), return_dict=True).logits
         best = logits.argmax(-1).tolist()
         return [[self.config.id2label[best[row][position]] for position in place] for row, place in enumerate(places)]
