@@ -3,17 +3,8 @@
 import itertools
 
 import pytest
-from tiny_heads import make_head
+from tiny_heads import HEADS, make_head
 
-import modeling_elmo
-
-HEADS = (
-    "ElmoForSequenceClassification",
-    "ElmoForTokenClassification",
-    "ElmoForQuestionAnswering",
-    "ElmoForSemanticRoleLabeling",
-    "ElmoForCoreferenceResolution",
-)
 LABELS = {"id2label": {0: "O", 1: "B-X", 2: "I-X"}, "label2id": {"O": 0, "B-X": 1, "I-X": 2}}
 
 
@@ -21,9 +12,9 @@ LABELS = {"id2label": {0: "O", 1: "B-X", 2: "I-X"}, "label2id": {"O": 0, "B-X": 
 def test_what_does_not_fit_is_reported(saved, loaded, tmp_path):
     """Some names are those of several heads (`encoder`, as BERT's heads share `classifier`); transformers says what
     is missing and what is left over, or refuses where sizes differ."""
-    make_head(getattr(modeling_elmo, saved), **LABELS).save_pretrained(tmp_path)
+    make_head(saved, **LABELS).save_pretrained(tmp_path)
     try:
-        _, report = getattr(modeling_elmo, loaded).from_pretrained(tmp_path, output_loading_info=True)
+        _, report = loaded.from_pretrained(tmp_path, output_loading_info=True)
     except RuntimeError as error:
         assert "ignore_mismatched_sizes" in str(error)
         return

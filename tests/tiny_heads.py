@@ -2,7 +2,23 @@
 
 import torch
 
-from modeling_elmo import ElmoConfig, ElmoPreTrainedModel
+from modeling_elmo import (
+    ElmoConfig,
+    ElmoForCoreferenceResolution,
+    ElmoForQuestionAnswering,
+    ElmoForSemanticRoleLabeling,
+    ElmoForSequenceClassification,
+    ElmoForTokenClassification,
+    ElmoPreTrainedModel,
+)
+
+HEADS = (
+    ElmoForSequenceClassification,
+    ElmoForTokenClassification,
+    ElmoForQuestionAnswering,
+    ElmoForSemanticRoleLabeling,
+    ElmoForCoreferenceResolution,
+)
 
 
 def make_head(model_class: type[ElmoPreTrainedModel], noise: float = 0.05, **options) -> ElmoPreTrainedModel:
