@@ -74,8 +74,8 @@ class ElmoCRF(nn.Module):
         self.register_buffer("may_start", torch.empty(count, dtype=torch.bool), persistent=False)
         self.register_buffer("may_end", torch.empty(count, dtype=torch.bool), persistent=False)
 
-    def scores(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of transitions `(labels, labels)`, first and last label `(labels,)`; forbidden ones are `FORBIDDEN`."""
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Scores of pairs `(labels, labels)`, first and last labels `(labels,)`; `FORBIDDEN` where not allowed."""
         pairs = (
             (self.transitions, self.may_follow),
             (self.start, self.may_start),
@@ -99,7 +99,7 @@ class ElmoCRF(nn.Module):
         is_gold = torch.arange(len(self.labels), device=labels.device) == labels[..., None]
         emissions = emissions.float()
         gold = emissions.masked_fill(known[..., None] & ~is_gold, FORBIDDEN)
-        total = log_partition(torch.cat([emissions, gold]), torch.cat([mask, mask]), *self.scores())
+        total = log_partition(torch.cat([emissions, gold]), torch.cat([mask, mask]), *self())
         everything, matching = total.chunk(2)
         return everything - matching
 
@@ -150,14 +150,14 @@ class ElmoCRF(nn.Module):
         """Max-marginals: for each word and label the score of the best sequence that has this label there, less that
         of the best of all, so that the Viterbi path has 0 and, of several that are equally good, is the only one that
         has it. `(batch, sequence, labels)`, 0 where masked."""
-        scores = max_marginals(emissions.float(), mask, *self.scores())
+        scores = max_marginals(emissions.float(), mask, *self())
         scores = (scores - scores.amax(-1, keepdim=True)).clamp(max=-BEHIND)
         path = self.decode(emissions, mask).clamp(min=0)
         return scores.scatter(-1, path[..., None], 0.0) * mask[..., None]
 
     def decode(self, emissions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The best label sequence of each row: `(batch, sequence)`, -100 where masked."""
-        return viterbi(emissions.float(), mask, *self.scores())
+        return viterbi(emissions.float(), mask, *self())
 
 
 Reduction = Callable[..., torch.Tensor]

@@ -6,9 +6,8 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
-from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout, gather_words, left_aligned
+from .task_layers import ElmoLinear, ElmoScaling, ElmoTaskLSTM, ElmoVariationalDropout, gather_words, left_aligned
 from .task_model import ElmoTaskModel
-from .token_encoder import initialize_as
 
 
 class ElmoTrilinearAttention(nn.Module):
@@ -17,12 +16,12 @@ class ElmoTrilinearAttention(nn.Module):
     def __init__(self, size: int):
         super().__init__()
         self.from_first, self.from_second = ElmoLinear(size, 1), ElmoLinear(size, 1)
-        self.product = initialize_as(nn.Linear(size, 1, bias=False), ("normal", size**-0.5))
+        self.product = ElmoScaling(size)
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`(batch, n, size)`, `(batch, m, size)`, pairs to look at `(batch, 1 or n, m)` -> `(batch, n, m)`, lowest
         where masked."""
-        scores = torch.bmm(first * self.product.weight[0], second.transpose(1, 2))
+        scores = torch.bmm(self.product(first), second.transpose(1, 2))
         scores = scores + self.from_first(first) + self.from_second(second).transpose(1, 2)
         return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
 

@@ -76,7 +76,7 @@ class ElmoSpanScorer(nn.Module):
         """
         heads = self._window_mean(self.from_head(words), weights)
         ends = self._windows(self.from_end(encoded))
-        widths = self.from_width(self.widths.weight)
+        widths = self.from_width(self.widths(torch.arange(self.max_width, device=encoded.device)))
         return self.head(self.from_start(encoded)[:, None] + ends + heads + widths)
 
     def represent(

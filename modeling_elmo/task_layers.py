@@ -20,6 +20,17 @@ class ElmoLinear(nn.Linear):
         initialize_as(self, ("normal", in_features**-0.5))
 
 
+class ElmoScaling(nn.Linear):
+    """Multiplies each feature by a trained number of its own: `(..., size)` -> `(..., size)`."""
+
+    def __init__(self, size: int):
+        super().__init__(size, 1, bias=False)
+        initialize_as(self, ("normal", size**-0.5))
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors * self.weight[0]
+
+
 class ElmoVariationalDropout(nn.Dropout):
     """Dropout of the same features at every word of a text (Gal and Ghahramani, 2016): `(batch, sequence, width)`."""
 
@@ -129,4 +140,11 @@ def gather_words(vectors: torch.Tensor, index: torch.Tensor, mask: torch.Tensor)
     return vectors.gather(1, index[..., None].expand(-1, -1, vectors.shape[-1])) * mask[..., None]
 
 
-__all__ = ["ElmoAttentionPooling", "ElmoLinear", "ElmoStandardization", "ElmoTaskLSTM", "ElmoVariationalDropout"]
+__all__ = [
+    "ElmoAttentionPooling",
+    "ElmoLinear",
+    "ElmoScaling",
+    "ElmoStandardization",
+    "ElmoTaskLSTM",
+    "ElmoVariationalDropout",
+]

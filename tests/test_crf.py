@@ -52,12 +52,12 @@ def problem(request):
 def rows(emissions, mask, crf):
     for row in range(len(mask)):
         if mask[row].any():
-            yield row, all_paths(emissions[row][mask[row]], crf.scores())
+            yield row, all_paths(emissions[row][mask[row]], crf())
 
 
 def test_partition_is_the_sum_over_all_sequences(problem):
     crf, emissions, mask = problem
-    total = log_partition(emissions, mask, *crf.scores())
+    total = log_partition(emissions, mask, *crf())
     for row, paths in rows(emissions, mask, crf):
         torch.testing.assert_close(total[row], torch.stack(list(paths.values())).logsumexp(0))
     assert total[2] == 0
@@ -73,7 +73,7 @@ def test_viterbi_finds_the_best_sequence(problem):
 
 def test_max_marginals_are_the_best_sequences_through_a_label(problem):
     crf, emissions, mask = problem
-    scores = max_marginals(emissions, mask, *crf.scores())
+    scores = max_marginals(emissions, mask, *crf())
     for row, paths in rows(emissions, mask, crf):
         for place, values in enumerate(scores[row][mask[row]]):
             for label, value in enumerate(values):
@@ -98,7 +98,7 @@ def test_unlabelled_words_are_summed_over(problem):
     crf, emissions, mask = problem
     labels = torch.tensor([[0, -100, 2, 0]]).repeat(4, 1)
     loss = crf.loss(emissions[:1], labels[:1], mask[:1])
-    paths = all_paths(emissions[0], crf.scores())
+    paths = all_paths(emissions[0], crf())
     total = torch.stack(list(paths.values())).logsumexp(0)
     matching = [score for path, score in paths.items() if (path[0], path[2], path[3]) == (0, 2, 0)]
     torch.testing.assert_close(loss[0], total - torch.stack(matching).logsumexp(0), atol=1e-4, rtol=1e-5)

@@ -1,5 +1,5 @@
-"""What users of Trainer rely on, with every head: variable lengths, accumulation, the best model, going on, half
-precision, grouping by length, and pushing to the Hub."""
+"""What users of Trainer and Accelerate rely on, with every head: variable lengths, accumulation, the best model, going
+on, half precision, grouping by length, pushing to the Hub, and weights that stay on disk."""
 
 import json
 import random
@@ -331,3 +331,18 @@ def test_pushes_all_that_a_stranger_needs(head, tmp_path, monkeypatch):
     config = json.loads(files["config.json"])
     assert config["architectures"] == [head.model_class.__name__] and "AutoModel" in config["auto_map"]
     assert b"someone/head" in files["README.md"]
+
+
+def test_weights_that_stay_on_disk(head, tmp_path):
+    """As accelerate leaves them where a model is larger than the memory."""
+    accelerate = pytest.importorskip("accelerate", reason="offloading needs accelerate")
+    model, batch = head.model(), head.collator(head.examples()[:1])
+    with torch.no_grad():
+        expected = model(**batch)
+        accelerate.disk_offload(model, tmp_path, execution_device="cpu")
+        assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+        for _ in range(2):
+            found = model(**batch)
+            for name, value in expected.items():
+                if isinstance(value, torch.Tensor):
+                    torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6, msg=name)
