@@ -7,8 +7,9 @@ from tokenization_elmo import ElmoTokenizer
 
 from .configuration_elmo import AUTO_MAP, ElmoConfig
 from .embedding import embed, embed_file
-from .modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoPreTrainedModel
+from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
 from .modeling_elmo_coreference import ElmoForCoreferenceResolution
+from .modeling_elmo_pretraining import ElmoForPreTraining
 from .modeling_elmo_question_answering import ElmoForQuestionAnswering
 from .modeling_elmo_semantic_role_labeling import ElmoForSemanticRoleLabeling
 from .modeling_elmo_sequence_classification import ElmoForSequenceClassification

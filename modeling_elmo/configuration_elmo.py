@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig
 AUTO_MAP = {
     "AutoConfig": "configuration_elmo.ElmoConfig",
     "AutoModel": "modeling_elmo.ElmoModel",
-    "AutoModelForPreTraining": "modeling_elmo.ElmoForPreTraining",
+    "AutoModelForPreTraining": "modeling_elmo_pretraining.ElmoForPreTraining",
     "AutoModelForQuestionAnswering": "modeling_elmo_question_answering.ElmoForQuestionAnswering",
     "AutoModelForSequenceClassification": "modeling_elmo_sequence_classification.ElmoForSequenceClassification",
     "AutoModelForTokenClassification": "modeling_elmo_token_classification.ElmoForTokenClassification",

@@ -11,7 +11,7 @@ from transformers import AutoModelForPreTraining, AutoTokenizer, PreTrainedModel
 
 from .embedding.batches import batches, encode_batch, windows
 from .embedding.vectors import evaluation, load, put_on, run_layers, words_of
-from .modeling_elmo import ElmoForPreTraining
+from .modeling_elmo_pretraining import ElmoForPreTraining
 from .softmax import log_uniform_probability
 
 

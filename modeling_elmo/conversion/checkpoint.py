@@ -14,7 +14,8 @@ from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import ElmoConfig
 from ..model_card import write_model_card
-from ..modeling_elmo import ElmoForPreTraining, ElmoModel
+from ..modeling_elmo import ElmoModel
+from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .errors import ConversionError
 
 

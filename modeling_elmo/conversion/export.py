@@ -11,7 +11,8 @@ from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import ElmoConfig
 from ..embedding.vectors import load
-from ..modeling_elmo import ElmoForPreTraining, ElmoModel
+from ..modeling_elmo import ElmoModel
+from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .arrays import bilm_pieces, collect
 from .bilm import NUM_SYMBOLS
 from .checkpoint import check_target, new_folder, parameter_arrays

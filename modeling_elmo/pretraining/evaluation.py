@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from ..modeling_elmo import ElmoForPreTraining
+from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .streams import Window
 
 

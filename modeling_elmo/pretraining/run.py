@@ -21,7 +21,7 @@ from tokenization_elmo import ElmoTokenizer
 
 from ..matrix_products import has_kernels_of
 from ..model_card import write_model_card
-from ..modeling_elmo import ElmoForPreTraining
+from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .arguments import DataArguments, PretrainingArguments, TrainingArguments
 from .checkpoints import FOLDER, replace_file, saved_checkpoints
 from .corpus import EMBEDDED, Corpus, open_corpus

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 
-from ..modeling_elmo import ElmoForPreTraining
+from ..modeling_elmo_pretraining import ElmoForPreTraining
 from ..softmax import NegativeSamples, sample_log_uniform
 from .arguments import DataArguments, ModelArguments, PretrainingArguments, TrainingArguments
 from .checkpoints import (

@@ -4,7 +4,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from ..configuration_elmo import ElmoConfig
-from ..modeling_elmo import ElmoForPreTraining
+from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .arguments import ModelArguments
 
 
