@@ -68,5 +68,7 @@ def walk(path: Path, group: "h5py.Group", h5py, prefix: str = "") -> Iterator[tu
             raise ConversionError(f"{path}: {key} is stored in another file, which is not followed")
         elif item.dtype.kind != "f":
             raise ConversionError(f"{path}: {key} has dtype {item.dtype}; weights are floating-point numbers")
+        elif item.size and not item.id.get_storage_size():  # HDF5 would give zeros
+            raise ConversionError(f"{path}: {key} of shape {item.shape} was never written, the file is not complete")
         else:
             yield key, item

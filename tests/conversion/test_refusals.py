@@ -116,6 +116,13 @@ def test_array_in_another_file(published, tmp_path):
     refused(published, tmp_path, "char_embed is stored in another file")
 
 
+def test_array_that_was_never_written(published, tmp_path):
+    with h5py.File(published / "weights.hdf5", "a") as file:
+        del file["char_embed"]
+        file.create_dataset("char_embed", (261, 5), np.float32)
+    refused(published, tmp_path, r"char_embed of shape \(261, 5\) was never written")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
