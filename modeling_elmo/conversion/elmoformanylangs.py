@@ -4,7 +4,6 @@ Against the published biLMs, the gates stand in another order, the forget bias i
 says how much is kept instead of how much is transformed, and characters are code points.
 """
 
-import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +62,7 @@ def read_elmoformanylangs(sources: SourceFiles, word_splitting: str) -> Checkpoi
         check_shapes(path, expected, found, f"{network.path} and the .dic files")
         last_use = {part.key: part for part in parts}
         for part in parts:
-            values = tensors[part.key].float().numpy()
+            values = tensors[part.key].detach().float().numpy()
             check_finite(path, part.key, values)
             parameters[part.parameter][part.place] = part.change(values)
             if part is last_use[part.key]:
@@ -116,8 +115,10 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """A pickle that holds a state dict and nothing else: no code of it is run."""
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # damage has many kinds of error
+        # PyTorch says first how to run the pickle's code, and last what is wrong with it.
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+        reason = reason.splitlines()[0]
         raise ConversionError(f"{path} is damaged, or holds more than tensors, which is refused: {reason}") from error
     if not isinstance(tensors, dict) or not all(
         isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in tensors.items()
@@ -126,6 +127,8 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     for key, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise ConversionError(f"{path}: {key} has dtype {tensor.dtype}; weights are floating-point numbers")
+        if tensor.layout != torch.strided or tensor.is_meta:
+            raise ConversionError(f"{path}: {key} is sparse or without values; weights are plain arrays")
     return tensors
 
 

@@ -1,5 +1,6 @@
 import json
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -95,6 +96,39 @@ def test_damaged_pickle_is_refused(tmp_path, model_folder):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ConversionError, match=r"encoder\.pkl is damaged"):
         convert(model_folder, tmp_path / "converted")
+
+
+@pytest.mark.parametrize("place", [0, 21, 238, 266])
+def test_pickle_with_a_wrong_byte_is_refused_or_read(tmp_path, model_folder, place):
+    path = model_folder / "encoder.pkl"
+    torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 7
+    path.write_bytes(content)
+    with suppress(ConversionError):
+        convert(model_folder, tmp_path / "converted")
+
+
+def test_what_is_no_pickle_is_not_said_to_be_safe_to_run(tmp_path, model_folder):
+    (model_folder / "encoder.pkl").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ConversionError, match=r"encoder\.pkl is damaged") as caught:
+        convert(model_folder, tmp_path / "converted")
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda tensor: tensor.to("meta")])
+def test_tensors_that_are_no_arrays_are_refused(tmp_path, model_folder, change):
+    path = model_folder / "encoder.pkl"
+    torch.save({key: change(tensor) for key, tensor in torch.load(path, weights_only=True).items()}, path)
+    with pytest.raises(ConversionError, match=r"encoder\.pkl: .* is sparse or without values"):
+        convert(model_folder, tmp_path / "converted")
+
+
+def test_parameters_are_read_as_tensors_are(tmp_path, model_folder):
+    path = model_folder / "encoder.pkl"
+    torch.save({key: torch.nn.Parameter(tensor) for key, tensor in torch.load(path, weights_only=True).items()}, path)
+    convert(model_folder, tmp_path / "converted")
+    assert (tmp_path / "converted" / "model.safetensors").exists()
 
 
 def test_shapes_that_do_not_fit_are_refused(tmp_path, model_folder):
