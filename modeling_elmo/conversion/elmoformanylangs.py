@@ -42,15 +42,14 @@ def read_elmoformanylangs(sources: SourceFiles, word_splitting: str) -> Checkpoi
         sources.find("character dictionary", ["char.dic"]) if has_characters else None,
         sources.find("word dictionary", ["word.dic"]) if has_words else None,
         word_splitting=word_splitting,
-        max_characters_per_token=network.get("token_embedder.max_characters_per_token", int),
+        max_characters_per_token=network.max_characters("token_embedder.max_characters_per_token"),
     )
     config = network.config(
         **network_fields(network),
         character_vocab_size=2 + max(tokenizer.character_vocab.values()),
         **word_fields(tokenizer),
     )
-    model = empty_model(config, softmax=False)
-    parameters = parameter_arrays(model)
+    files = []
     for name, parts in (
         ("token_embedder.pkl", list(embedder_parts(config))),
         ("encoder.pkl", list(encoder_parts(config))),
@@ -60,6 +59,11 @@ def read_elmoformanylangs(sources: SourceFiles, word_splitting: str) -> Checkpoi
         expected = {part.key: part.shape for part in parts}
         found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
         check_shapes(path, expected, found, f"{network.path} and the .dic files")
+        files.append((path, parts, tensors))
+    # Not before: the numbers in a hostile configuration could ask for all memory.
+    model = empty_model(config, softmax=False)
+    parameters = parameter_arrays(model)
+    for path, parts, tensors in files:
         last_use = {part.key: part for part in parts}
         for part in parts:
             values = tensors[part.key].detach().float().numpy()
@@ -101,7 +105,7 @@ def network_fields(network: Options) -> dict[str, Any]:
         "representation": "scalar_mix",
         "word_embedding_size": network.get("token_embedder.word_dim", int, 0),
         "character_embedding_size": network.get("token_embedder.char_dim", int, 0),
-        "max_characters_per_token": network.get("token_embedder.max_characters_per_token", int),
+        "max_characters_per_token": network.max_characters("token_embedder.max_characters_per_token"),
         "token_projection": True,
     }
     if fields["character_embedding_size"]:

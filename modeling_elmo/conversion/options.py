@@ -11,6 +11,7 @@ from .errors import ConversionError
 
 REQUIRED = object()
 MOST_LAYERS = 1000
+MOST_CHARACTERS = 10_000
 
 
 class Options:
@@ -44,6 +45,13 @@ class Options:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
             raise ConversionError(f"{self.path}: {field} is {value!r}, which is of the wrong type")
         return value
+
+    def max_characters(self, field: str, default: Any = REQUIRED) -> int:
+        """The length of a character row."""
+        length = self.get(field, int, default)
+        if not 3 <= length <= MOST_CHARACTERS:  # each row takes that much memory
+            raise ConversionError(f"{self.path}: {field} is {length}; it must be from 3 to {MOST_CHARACTERS}")
+        return length
 
     def config(self, **fields) -> ElmoConfig:
         """An ElmoConfig of these fields, of which this file is the source."""
@@ -82,7 +90,7 @@ def bilm_fields(options: Options) -> dict[str, Any]:
         "filters": options.get("char_cnn.filters", list),
         "hidden_act": options.get("char_cnn.activation", str),
         "num_highway_layers": options.get("char_cnn.n_highway", int, 0),
-        "max_characters_per_token": options.get("char_cnn.max_characters_per_token", int, 50),
+        "max_characters_per_token": options.max_characters("char_cnn.max_characters_per_token", 50),
     }
 
 

@@ -131,6 +131,19 @@ def test_parameters_are_read_as_tensors_are(tmp_path, model_folder):
     assert (tmp_path / "converted" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dim": 10**15}, r"encoder\.pkl does not fit .*cnn_sample\.json"),
+        ({"max_characters_per_token": 10**12}, r"cnn_sample\.json: token_embedder\.max_characters_per_token is 10+"),
+    ],
+)
+def test_numbers_that_no_memory_could_hold_are_refused(tmp_path, model_folder, changes, message):
+    (model_folder / "cnn_sample.json").write_text(json.dumps(make_network(**changes)))
+    with pytest.raises(ConversionError, match=message):
+        convert(model_folder, tmp_path / "converted")
+
+
 def test_shapes_that_do_not_fit_are_refused(tmp_path, model_folder):
     network = make_network(dim=12)
     (model_folder / "cnn_sample.json").write_text(json.dumps(network))

@@ -155,6 +155,8 @@ def test_options_that_are_none(published, tmp_path, text, message):
         ({"n_layers": 1}, r"Cell1/LSTMCell/W_0 of shape \(12, 44\) is unexpected"),
         ({"n_layers": 10**30}, r"options\.json asks for 10+ layers"),
         ({"n_highway": 10**30}, r"options\.json asks for 10+ layers"),
+        ({"max_characters_per_token": 10**12}, r"options\.json: char_cnn\.max_characters_per_token is 10+"),
+        ({"max_characters_per_token": 2}, r"options\.json: char_cnn\.max_characters_per_token is 2; it must be"),
         ({"dim": 6}, r"LSTMCell/W_P_0 of shape \(11, 6\) is unexpected"),
     ],
 )
