@@ -61,7 +61,7 @@ def numbered_objects(path: str | Path, name: str | None = None) -> Iterator[tupl
             continue
         try:
             row = parse_json(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"{name or path}:{number}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise FormatError(f"{name or path}:{number}: a JSON object is needed, not {type(row).__name__}")

@@ -51,7 +51,12 @@ def test_objects(tmp_path):
     text = f"{SEPARATORS} \\ud83d \\ud83d\\ude00 \\\\ud83d".replace("\x0b\x0c\x1c\x1d\x1e", "")
     path.write_text(f'\n{{"text": "{text}"}}\n', encoding="utf-8")
     assert list(numbered_objects(path)) == [(2, {"text": "\x85\u2028\u2029 \N{REPLACEMENT CHARACTER} 😀 \\ud83d"})]
-    for line, message in (("{", "not JSON"), (json.dumps([1]), "a JSON object is needed, not list")):
+    for line, message in (
+        ("{", "not JSON"),
+        ("[" * 10**5, "not JSON"),
+        ("9" * 5000, "not JSON"),
+        (json.dumps([1]), "a JSON object is needed, not list"),
+    ):
         path.write_text(f"{{}}\n{line}\n")
         with pytest.raises(FormatError, match=rf"a\.jsonl:2: {message}"):
             list(numbered_objects(path))
