@@ -50,6 +50,8 @@ def open_arrays(path: Path) -> Iterator[dict[str, "h5py.Dataset"]]:
 
 def walk(path: Path, group: "h5py.Group", h5py, prefix: str = "") -> Iterator[tuple[str, "h5py.Dataset"]]:
     for name in group:
+        if isinstance(name, bytes):
+            raise ConversionError(f"{path} is damaged: the name {name!r} is not UTF-8")
         key = prefix + name
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):

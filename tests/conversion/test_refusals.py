@@ -37,6 +37,12 @@ def test_foreign_file(published, tmp_path):
     refused(published, tmp_path, r"weights\.hdf5 is not an HDF5 file")
 
 
+def test_name_that_is_not_utf8(published, tmp_path):
+    path = published / "weights.hdf5"
+    path.write_bytes(path.read_bytes().replace(b"char_embed", b"char_\xffmbed"))
+    refused(published, tmp_path, r"weights\.hdf5 is damaged: the name .* is not UTF-8")
+
+
 def test_pointer_of_git_lfs(published, tmp_path):
     (published / "weights.hdf5").write_text("version https://git-lfs.github.com/spec/v1\nsize 54402456\n")
     refused(published, tmp_path, "pointer of Git LFS")
