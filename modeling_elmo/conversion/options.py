@@ -24,7 +24,7 @@ class Options:
     def read(cls, path: Path) -> "Options":
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConversionError(f"{path} is not a JSON file: {error}") from error
         if not isinstance(values, dict):
             raise ConversionError(f"{path} holds a JSON {type(values).__name__}; it must be an object")

@@ -1,10 +1,10 @@
 """What a converted model's card says of where its weights come from."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
+from ..text_files import parse_json
 from .sources import SourceFiles
 
 CONVERTED = (
@@ -49,8 +49,8 @@ def read_meta(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        meta = parse_json(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
         return {}
     return meta if isinstance(meta, dict) else {}
 

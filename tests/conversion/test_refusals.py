@@ -134,6 +134,7 @@ def test_array_that_was_never_written(published, tmp_path):
     [
         ("{", r"options\.json is not a JSON file"),
         ("\udcff", r"options\.json is not a JSON file"),
+        ("[" * 10**5, r"options\.json is not a JSON file"),
         ("[1]", r"options\.json holds a JSON list"),
         ("{}", r"options\.json lacks lstm\.dim"),
         ('{"lstm": 3}', r"options\.json lacks lstm\.dim"),

@@ -94,10 +94,17 @@ def test_description_of_an_archive_goes_into_the_card(tmp_path, archive):
     assert "`model.hdf5`, sha256 `" in card
 
 
-@pytest.mark.parametrize("meta", [None, b"{", b"[]", b'{"corpus": 3}', b'{"corpus": ["x", {"language": 5}]}'])
+@pytest.mark.parametrize(
+    "meta", [None, b"{", b"[]", b'{"corpus": 3}', b'{"corpus": ["x", {"language": 5}]}', b"[" * 10**5]
+)
 def test_nothing_depends_on_the_description(tmp_path, archive, meta):
     convert(archive({"meta.json": meta}), tmp_path / "converted")
     assert (tmp_path / "converted" / "README.md").exists()
+
+
+def test_half_a_character_in_the_description_is_replaced(tmp_path, archive):
+    convert(archive({"meta.json": b'{"corpus": [{"description": "news \\ud83d"}]}'}), tmp_path / "converted")
+    assert "- news \N{REPLACEMENT CHARACTER}\n" in (tmp_path / "converted" / "README.md").read_text(encoding="utf-8")
 
 
 def test_two_members_of_one_name(tmp_path, archive):
