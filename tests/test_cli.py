@@ -57,6 +57,24 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
         cli.main(["fail"])
 
 
+SAY = """
+import argparse, sys
+from modeling_elmo import cli
+
+sys.modules["say"] = argparse.Namespace(add_arguments=lambda parser: None, run=lambda args: print("word"))
+cli.COMMANDS["say"] = ("say", "says")
+sys.exit(cli.main(["say"]))
+"""
+
+
+def test_a_reader_that_stops_early_is_no_mistake():
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as closed:
+        done = subprocess.run([sys.executable, "-c", SAY], stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_only_the_command_that_is_used_is_imported(monkeypatch):
     imported = []
     monkeypatch.setattr(cli, "import_module", lambda name: imported.append(name) or sys.modules[__name__])
