@@ -109,7 +109,7 @@ def load_language_model(
     if tokenizer is None:
         if not name:
             raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = load(AutoTokenizer, name)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise ValueError(
             f"the tokenizer of {name or 'this model'} knows {tokenizer.vocab_size} words, but the softmax has "

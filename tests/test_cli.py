@@ -151,6 +151,9 @@ def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path, capsys, command):
         *_, last = capsys.readouterr().err.splitlines()
         assert last.startswith(f"elmo {command}: error: {checkpoint}")
 
+    tokenizer = checkpoint / "tokenizer.json"
+    breaks(tokenizer, lambda content: content[:-8])
+    breaks(tokenizer, lambda content: b"\xff" + content)
     weights, config = checkpoint / "model.safetensors", checkpoint / "config.json"
     breaks(weights, lambda content: content[:-8])  # a copy that was cut short
     breaks(config, lambda content: content.replace(b'"cell_size": ', b'"cell_size": 1'))  # of another model

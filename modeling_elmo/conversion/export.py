@@ -86,8 +86,8 @@ def check_exportable(checkpoint: str | Path, config: ElmoConfig):
 def write_vocabulary(checkpoint: str | Path, path: Path):
     """One word a line, in the order of the softmax's rows; no file where the tokenizer knows no words."""
     try:
-        tokenizer = ElmoTokenizer.from_pretrained(checkpoint)
-    except (OSError, ValueError):
+        tokenizer = load(ElmoTokenizer, checkpoint)
+    except OSError:  # there is none
         return
     words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
     if len(words) > 3:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class ElmoEmbedder:
         elif tokenizer is None:
             if not model.name_or_path:
                 raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")
-            tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
+            tokenizer = load(AutoTokenizer, model.name_or_path)
         model = model.base_model
         if not isinstance(model, ElmoModel):
             raise ValueError(f"{type(model).__name__} is not an ELMo model")
@@ -125,7 +126,8 @@ def load(auto_class: type, name: str | Path, **options):
     """
     try:
         return auto_class.from_pretrained(name, **options)
-    except (SafetensorError, StrictDataclassError, RuntimeError) as error:  # the last: of weights of other shapes
+    except (SafetensorError, StrictDataclassError, JSONDecodeError, UnicodeDecodeError, RuntimeError) as error:
+        # RuntimeError is that of weights of other shapes.
         raise ValueError(f"{name} is damaged, or its files do not fit each other: {error}") from error
 
 
