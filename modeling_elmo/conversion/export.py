@@ -50,7 +50,9 @@ def export(checkpoint: str | Path, target: str | Path, *, overwrite: bool = Fals
             for key in dict.fromkeys(piece.key for piece in pieces):
                 file[key] = collect(pieces, key, parameters.__getitem__)
         (folder / "options.json").write_text(json.dumps(bilm_options(config)), encoding="utf-8")
-        write_vocabulary(checkpoint, folder / "vocab.txt")
+        knows_words = write_vocabulary(checkpoint, folder / "vocab.txt")
+    if not knows_words:
+        (target / "vocab.txt").unlink(missing_ok=True)  # of a model exported to here before
 
 
 def load_config(checkpoint: str | Path) -> ElmoConfig:
@@ -83,12 +85,14 @@ def check_exportable(checkpoint: str | Path, config: ElmoConfig):
             raise ConversionError(f"{checkpoint} cannot be written as options.json and weights.hdf5: {reason}")
 
 
-def write_vocabulary(checkpoint: str | Path, path: Path):
-    """One word a line, in the order of the softmax's rows; no file where the tokenizer knows no words."""
+def write_vocabulary(checkpoint: str | Path, path: Path) -> bool:
+    """One word a line, in the order of the softmax's rows; no file, and False, where the tokenizer knows no words."""
     try:
         tokenizer = load(ElmoTokenizer, checkpoint)
     except OSError:  # there is none
-        return
+        return False
     words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
-    if len(words) > 3:
+    knows_words = len(words) > 3
+    if knows_words:
         path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8", newline="\n")
+    return knows_words

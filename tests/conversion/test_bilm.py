@@ -7,7 +7,7 @@ import torch
 from conversion.published_bilm import PublishedBilm, make_arrays, make_options, read_arrays, write_bilm
 from transformers import AutoModelForPreTraining, AutoTokenizer
 
-from modeling_elmo import ElmoForPreTraining, ElmoModel
+from modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoTokenizer
 from modeling_elmo.conversion import convert, export
 
 WORDS = ["<S>", "</S>", "<UNK>", "the", "river", ".", "The", "café", "!"]
@@ -203,3 +203,13 @@ def test_a_model_pretrained_here_can_be_exported_and_converted_back(tmp_path, ma
     assert torch.equal(again.get_parameter(embeddings)[1:], model.get_parameter(embeddings)[1:])
     for key in ("cell_clip", "projection_clip", "filters", "use_residual", "num_highway_layers", "forget_bias"):
         assert getattr(again.config, key) == getattr(model.config, key)
+
+
+def test_the_vocabulary_of_an_earlier_export_does_not_stay(tmp_path, make_model):
+    make_model(ElmoModel).save_pretrained(tmp_path / "ours")
+    ElmoTokenizer(vocab=["the", "river"]).save_pretrained(tmp_path / "ours")
+    export(tmp_path / "ours", tmp_path / "exported")
+    assert (tmp_path / "exported" / "vocab.txt").exists()
+    ElmoTokenizer().save_pretrained(tmp_path / "ours")
+    export(tmp_path / "ours", tmp_path / "exported", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "exported").iterdir()) == ["options.json", "weights.hdf5"]
