@@ -21,11 +21,13 @@ def run(args: argparse.Namespace):
         print(f"{target}: options.json, weights.hdf5")
         return
     # Not at the top: these take seconds to import.
+    import torch
+
     from ..embedding.vectors import load
     from ..modeling_elmo import ElmoModel
     from ..onnx_export import export_onnx
 
     if target.exists() and not args.overwrite:
         raise FileExistsError(f"{target} exists already; pass --overwrite to replace it")
-    export_onnx(load(ElmoModel, args.checkpoint), target)
+    export_onnx(load(ElmoModel, args.checkpoint, dtype=torch.float32), target)
     print(target)
