@@ -7,6 +7,7 @@ from itertools import chain
 import torch
 from torch import nn
 
+from .lstm_kernels import fingerprint
 from .projected_lstm import ElmoLSTMLayer
 from .token_encoder import ElmoHighway, ElmoTokenEncoder
 
@@ -35,14 +36,17 @@ class Int8Linear(nn.Module):
 
     def __init__(self, layer: nn.Linear):
         super().__init__()
-        self.weight, self.bias, self._product = layer.weight, layer.bias, None
+        self.weight, self.bias = layer.weight, layer.bias
+        self._key, self._product = None, None
 
     def __getstate__(self):
-        return self.__dict__ | {"_product": None}  # packed weights can be neither copied nor pickled
+        return self.__dict__ | {"_key": None, "_product": None}  # packed weights can be neither copied nor pickled
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self._product is None:
+        key = tuple(map(fingerprint, self.parameters()))
+        if key != self._key:
             self._product = Int8Product(self.weight.t(), self.bias)
+            self._key = key
         return self._product(x)
 
 
@@ -55,8 +59,9 @@ def quantize(model: nn.Module) -> nn.Module:
     multiply by int8 weights, on CPU.
 
     For inference: nothing of the twin trains. It shares the given model's memory but for the int8 weights, which are
-    a quarter of the size of those in fp32 and are made at the first call. Vectors stay close to those in fp32 but are
-    not equal, and depend on the batch in their last digits, since each product scales its input as a whole.
+    a quarter of the size of those in fp32; they are made at the first call, and again when the weights have changed.
+    Vectors stay close to those in fp32 but are not equal, and depend on the batch in their last digits, since each
+    product scales its input as a whole.
 
     Raises:
         ValueError: if the model is not on CPU, or not in fp32.

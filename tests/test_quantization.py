@@ -55,6 +55,15 @@ def test_a_used_twin_can_be_copied(model, character_ids):
     assert twin.state_dict().keys() == model.state_dict().keys()
 
 
+def test_changed_weights_are_seen_at_once(model, character_ids):
+    twin = quantize(model)
+    twin(character_ids)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(-0.5)
+    assert torch.equal(twin(character_ids).last_hidden_state, quantize(model)(character_ids).last_hidden_state)
+
+
 def test_only_the_last_digits_depend_on_the_batch(model, character_ids):
     twin = quantize(model)
     together = twin(character_ids).last_hidden_state
