@@ -103,18 +103,21 @@ def _zstandard_lines(file: BinaryIO) -> Iterator[bytes]:
         import zstandard
     except ImportError:
         raise ImportError(f"{file.name}: reading .zst needs zstandard: pip install 'modeling-elmo[train]'") from None
-    frame, rest = None, b""
+    frame, line = None, []  # the pieces of a line, which are put together once
     while compressed := file.read(_READ_BYTES):
         while compressed:
             frame = frame or zstandard.ZstdDecompressor().decompressobj()
-            lines = (rest + frame.decompress(compressed)).split(b"\n")
-            rest = lines.pop()
-            yield from lines
+            piece, *lines = frame.decompress(compressed).split(b"\n")
+            line.append(piece)
+            if lines:
+                yield b"".join(line)
+                line = [lines.pop()]
+                yield from lines
             compressed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
     if frame is not None:
         raise EOFError("the compressed data ends in the middle")
-    if rest:
-        yield rest
+    if any(line):
+        yield b"".join(line)
 
 
 __all__ = [

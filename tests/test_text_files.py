@@ -28,6 +28,12 @@ def test_lines(tmp_path, name, compress):
     assert list(numbered_lines(tmp_path / name)) == expected
 
 
+def test_lines_in_many_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("modeling_elmo.text_files._READ_BYTES", 3)
+    (tmp_path / "a.zst").write_bytes(zstandard.compress(b"one\n\ntw") + zstandard.compress(b"o\nthree"))
+    assert [line for _, line in numbered_lines(tmp_path / "a.zst")] == ["one", "", "two", "three"]
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\n\xff\n")
     with pytest.raises(FormatError, match=r"a\.txt:2: not UTF-8 \(byte 0xff at place 1\)"):
