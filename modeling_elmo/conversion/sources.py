@@ -75,18 +75,25 @@ def open_sources(sources: Sequence[str | Path]) -> Iterator[SourceFiles]:
 
 def unpack(archive: Path, folder: Path) -> dict[str, Path]:
     """Copies the wanted members of a zip archive into a folder, under their bare names whatever their paths say."""
-    files = {}
+    members = {}
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
                 name = member.filename.replace("\\", "/").rpartition("/")[2]
                 if name.startswith(".") or not any(fnmatch(name, pattern) for pattern in WANTED):
                     continue
-                if name in files:
+                if name in members:
                     raise ConversionError(f"{archive} has two members named {name}")
-                files[name] = folder / name
-                with opened.open(member) as source, open(files[name], "wb") as target:
+                members[name] = member
+            needed = sum(member.file_size for member in members.values())
+            free = shutil.disk_usage(folder).free
+            if needed > free:
+                raise ConversionError(
+                    f"{archive} unpacks to {needed / 1e9:.1f} GB, but in {folder.parent} {free / 1e9:.1f} GB are free"
+                )
+            for name, member in members.items():
+                with opened.open(member) as source, open(folder / name, "wb") as target:
                     shutil.copyfileobj(source, target, 2**20)
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
         raise ConversionError(f"{archive} is no zip archive that can be read: {error}") from error
-    return files
+    return {name: folder / name for name in members}

@@ -1,7 +1,9 @@
 import gzip
 import json
+import shutil
 import stat
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 from conversion.published_bilm import make_arrays, make_options, read_arrays, write_bilm
@@ -110,6 +112,13 @@ def test_half_a_character_in_the_description_is_replaced(tmp_path, archive):
 def test_two_members_of_one_name(tmp_path, archive):
     path = archive({"other/options.json": b"{}"})
     with pytest.raises(ConversionError, match=r"model\.zip has two members named options\.json"):
+        convert(path, tmp_path / "converted")
+
+
+def test_archive_larger_than_the_disk(tmp_path, archive, monkeypatch):
+    path = archive()
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
+    with pytest.raises(ConversionError, match=r"model\.zip unpacks to .* GB, but in .* 0\.0 GB are free"):
         convert(path, tmp_path / "converted")
 
 
