@@ -232,6 +232,12 @@ def test_an_empty_word_is_named(make_model, tokenizer):
         list(found)
 
 
+def test_what_is_no_word_is_named(make_model, tokenizer):
+    found = modeling_elmo.embed(make_model(), [["the", "old", "bank"], ["the", 3]], tokenizer=tokenizer)
+    with pytest.raises(TypeError, match="sentence 1 has 3 at position 1; words are strings"):
+        list(found)
+
+
 def test_a_mix_that_depends_on_the_batch_is_refused(make_model, tokenizer):
     model = make_model(representation="scalar_mix", scalar_mix_norm="batch")
     with pytest.raises(ValueError, match="depend on the rest of its batch"):

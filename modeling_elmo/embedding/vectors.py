@@ -208,12 +208,15 @@ def words_of(tokenizer, sentences: Iterable[str | Sequence[str]]) -> Iterator[li
     """The words of each sentence.
 
     Raises:
-        ValueError: naming the sentence and the position of an empty word.
+        ValueError, TypeError: naming the sentence and the position of an empty word, or of what is no string.
     """
     for number, sentence in enumerate(sentences):
         words = tokenizer.split_words(sentence) if isinstance(sentence, str) else list(sentence)
         if "" in words:
             raise ValueError(f"sentence {number} has an empty word at position {words.index('')}; leave it out")
+        for position, word in enumerate(words):
+            if not isinstance(word, str):
+                raise TypeError(f"sentence {number} has {word!r} at position {position}; words are strings")
         yield words
 
 
