@@ -440,6 +440,16 @@ def test_a_file_without_a_note_is_begun_anew(checkpoint, tmp_path):
     assert len(read_file(tmp_path / "target.hdf5")) == 10
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[]"])
+def test_a_damaged_note_is_named(checkpoint, tmp_path, content):
+    source = write_text(tmp_path / "text.txt", random_text(10))
+    (tmp_path / "target.npz.partial.json").write_text(content)
+    with pytest.raises(ValueError, match=r"target\.npz\.partial\.json is damaged"):
+        embed_file(checkpoint, source, tmp_path / "target.npz")
+    embed_file(checkpoint, source, tmp_path / "target.npz", overwrite=True)
+    assert len(read_file(tmp_path / "target.npz")) == 10
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

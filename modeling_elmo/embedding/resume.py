@@ -24,20 +24,22 @@ class ProgressNote:
         """Sentences done, `None` if there is no note.
 
         Raises:
-            ValueError: if the note is of another job; names what differs.
+            ValueError: if the note is of another job, naming what differs; or damaged.
         """
         try:
             note = json.loads(self.path.read_text(encoding="utf-8"))
+            theirs, sentences_done = note["job"], note["sentences_done"]
         except FileNotFoundError:
             return None
-        theirs = note["job"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.path} is damaged; remove it to begin anew, or allow to overwrite it") from error
         differing = sorted(key for key in theirs.keys() | self.job.keys() if theirs.get(key) != self.job.get(key))
         if differing:
             raise ValueError(
                 f"{self.path}: an unfinished file was made with another {', '.join(differing)}; run that job again to "
                 "go on with it, or allow to overwrite it"
             )
-        return note["sentences_done"]
+        return sentences_done
 
     def write(self, sentences_done: int) -> None:
         """Replaces the note in one step: it is never half-written."""
