@@ -740,6 +740,8 @@ def _read_dic(path: str | Path | None, required: Sequence[str]) -> dict[str, int
         *entry, row = line.strip().split("\t")
         if len(entry) > 1 or not row.isdecimal():
             raise ValueError(f"{path}:{number}: {line!r} is not an entry, a TAB and an id")
+        if len(row) > 7:  # each id up to the largest takes memory
+            raise ValueError(f"{path}:{number}: {row[:20]} is too large for an id, which has at most 7 digits")
         entries[entry[0] if entry else "\u3000"] = int(row)
     for entry in required:
         if entry not in entries:

@@ -156,7 +156,7 @@ class TestDicFiles:
         with pytest.raises(ValueError, match="character_dic, word_dic or both"):
             ElmoTokenizer.from_dic_files()
 
-    @pytest.mark.parametrize("line", ["a", "a\tb\t3", "a\tx", ""])
+    @pytest.mark.parametrize("line", ["a", "a\tb\t3", "a\tx", "", "a\t9999999999"])
     def test_bad_lines(self, tmp_path, line):
         path = self.write(tmp_path, "char.dic", [*self.CHARACTERS, line])
         with pytest.raises(ValueError, match="char.dic:9: "):
