@@ -9,6 +9,7 @@ section 3.1, and the system published with it.)
 Worker processes prepare windows ahead, each for some rows; what comes out does not depend on how many there are.
 """
 
+import signal
 from array import array
 from collections import deque
 from collections.abc import Iterator
@@ -127,7 +128,7 @@ class WindowLoader:
     def __iter__(self) -> Iterator[Window]:
         workers = {"num_workers": self._num_workers}
         if self._num_workers:
-            workers["prefetch_factor"] = self._prefetch
+            workers |= {"prefetch_factor": self._prefetch, "worker_init_fn": _ignore_signals}
         parts = iter(DataLoader(self._dataset, batch_size=None, collate_fn=_as_is, **workers))
         while True:
             window_parts = [next(parts) for _ in range(max(1, self._num_workers))]
@@ -173,6 +174,12 @@ class WindowLoader:
 
 def _as_is(part: "_Part") -> "_Part":
     return part
+
+
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C, and SIGTERM by most schedulers, go to all processes of a run; the main one is to save before it ends."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass

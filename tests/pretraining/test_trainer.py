@@ -305,8 +305,7 @@ def test_two_processes_killed_at_random_steps(tmp_path, corpus):
 
 
 TERMINATED = """
-import os, signal, sys, threading, time
-import torch
+import subprocess, sys, time
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining import run, trainer
 
@@ -314,7 +313,8 @@ step = trainer.PretrainingTrainer._step
 def step_and_signal(self, window):
     step(self, window)
     if self.state.step == 4:
-        os.kill(os.getpid(), int(sys.argv[2]))
+        subprocess.run(["sh", "-c", f"kill -{sys.argv[2]} 0"])  # the loader's workers too
+        time.sleep(0.5)
 trainer.PretrainingTrainer._step = step_and_signal
 run.pretrain(parse_arguments([sys.argv[1]]))
 """
@@ -322,10 +322,9 @@ run.pretrain(parse_arguments([sys.argv[1]]))
 
 @pytest.mark.parametrize("number", [15, 2], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_saves_before_leaving(tmp_path, corpus, number):
-    recipe = write_recipe(tmp_path, corpus, "run", save_steps=100, eval_steps=100, max_steps=8)
-    result = subprocess.run(
-        [sys.executable, "-c", TERMINATED, str(recipe), str(number)], capture_output=True, text=True, timeout=300
-    )
+    recipe = write_recipe(tmp_path, corpus, "run", save_steps=100, eval_steps=100, max_steps=8, num_workers=2)
+    command = [sys.executable, "-c", TERMINATED, str(recipe), str(number)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, start_new_session=True)
     assert result.returncode == 0, result.stderr
     assert "stopped at step 4" in result.stdout
     assert newest(tmp_path / "run").name == "step-00000004"
