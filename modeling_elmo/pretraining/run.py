@@ -119,11 +119,15 @@ def pretrain(arguments: PretrainingArguments) -> Path:
 
 
 def check_batch_sizes(options: TrainingArguments, num_processes: int):
-    """Raises a ValueError unless the streams of training and of evaluation can be divided among the processes."""
+    """Raises a ValueError unless the streams of training and of evaluation can be divided among the processes, and
+    those of training in each process into the parts of a step."""
     for name in ("batch_size", "eval_batch_size"):
         size = getattr(options, name)
         if size is not None and size % num_processes:
             raise ValueError(f"{name} {size} cannot be divided among {num_processes} processes")
+    local, parts = options.batch_size // num_processes, options.accumulation_steps
+    if local % parts:
+        raise ValueError(f"accumulation_steps {parts} cannot divide the {local} streams of a process into equal parts")
 
 
 def freeze(model: ElmoForPreTraining, names: list[str]):

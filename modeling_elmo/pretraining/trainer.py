@@ -117,11 +117,6 @@ class PretrainingTrainer:
         if workers is None:
             workers = 4 if accelerator.device.type == "cuda" else 0
         self.local_rows = options.batch_size // self.world_size
-        if self.local_rows % options.accumulation_steps:
-            raise ValueError(
-                f"the {self.local_rows} streams of a process cannot be divided into accumulation_steps = "
-                f"{options.accumulation_steps} equal parts"
-            )
         self.loader = WindowLoader(
             corpus,
             tokenizer,
