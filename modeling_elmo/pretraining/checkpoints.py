@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 FOLDER, UNFINISHED = "checkpoints", "unfinished"
 
@@ -25,13 +26,22 @@ def saved_checkpoints(output_dir: Path) -> list[Path]:
 
 
 def write_checkpoint(path: Path, is_main: bool, barrier: Callable[[], None], write: Callable[[Path], None]) -> None:
-    """Calls `write(folder)` in every process, then gives the folder its name."""
+    """Calls `write(folder)` in every process, then gives the folder its name.
+
+    Raises:
+        OSError: the files cannot be written; the checkpoints before are as they were.
+    """
     unfinished = path.parent / UNFINISHED
     if is_main:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
     barrier()
-    write(unfinished)
+    try:
+        write(unfinished)
+    except (OSError, RuntimeError, SafetensorError) as error:  # of a full disk, PyTorch's and safetensors' own
+        raise OSError(
+            f"{path} cannot be written ({error}); the same command goes on from the checkpoint before it"
+        ) from error
     barrier()
     if is_main:
         for file in unfinished.rglob("*"):

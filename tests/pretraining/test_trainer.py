@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -567,6 +568,25 @@ def test_short_sentences_have_no_neighbours_to_show(tmp_path, corpus):
     short = tmp_path / "short.txt"
     short.write_text("one sentence\n" * 40)
     train(tmp_path, corpus, "run", validation_files=[str(short)], show_neighbours=True, max_steps=1)
+
+
+def test_a_full_disk_is_said_plainly(tmp_path, corpus):
+    train(tmp_path, corpus, "run", max_steps=3)
+    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
+    command = [sys.executable, "-c", FULL, str(script), str(write_recipe(tmp_path, corpus, "run"))]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 1
+    assert re.search(r"(?m)^error: .*step-00000006 cannot be written \(.*the checkpoint before", result.stderr)
+    assert state_of(train(tmp_path, corpus, "run"))["step"] == 12
+
+
+# Beyond so many bytes a write fails, as on a full disk.
+FULL = """
+import resource, runpy, sys
+del sys.argv[0]
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, corpus):
