@@ -2,9 +2,11 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from transformers import HfArgumentParser
 
@@ -182,13 +184,17 @@ class PretrainingArguments:
 
 def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:
     """Options from the command line. A first argument that ends in .json is a recipe: a file with options by name,
-    which the flags after it override.
+    which the flags after it override; null is null in both.
 
     Raises:
         ValueError: the recipe is no JSON object or holds an unknown option, or options contradict each other.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = HfArgumentParser((DataArguments, ModelArguments, TrainingArguments), description=__doc__)
+    types = _option_types()
+    for action in parser._actions:
+        if action.nargs is None and type(None) in get_args(types.get(action.dest)):
+            action.type = _or_null(action.type)
     if arguments and arguments[0].endswith(".json"):
         parser.set_defaults(**_read_recipe(Path(arguments.pop(0))))
     return PretrainingArguments(*parser.parse_args_into_dataclasses(arguments))
@@ -201,14 +207,26 @@ def _read_recipe(path: Path) -> dict[str, Any]:
         raise ValueError(f"recipe {path}: {error}") from None
     if not isinstance(recipe, dict):
         raise ValueError(f"recipe {path}: it must be an object of options by name")
-    groups = (DataArguments, ModelArguments, TrainingArguments)
-    types = {name: kind for group in groups for name, kind in get_type_hints(group).items()}
+    types = _option_types()
     for name, value in recipe.items():
         if name not in types:
             raise ValueError(f"recipe {path}: no option is called {name!r}; --help lists them")
         if not _fits(value, types[name]):
             raise ValueError(f"recipe {path}: {name} is {value!r}; it must be of type {types[name]}")
     return recipe
+
+
+def _option_types() -> dict[str, Any]:
+    groups = (DataArguments, ModelArguments, TrainingArguments)
+    return {name: kind for group in groups for name, kind in get_type_hints(group).items()}
+
+
+def _or_null(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    @wraps(kind)  # whose name stands in argparse's messages
+    def read(text: str) -> Any:
+        return None if text == "null" else kind(text)
+
+    return read
 
 
 def _fits(value: Any, kind: Any) -> bool:

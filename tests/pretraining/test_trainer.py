@@ -619,3 +619,5 @@ def test_recipes_are_checked(tmp_path, corpus):
     arguments = parse_arguments([str(recipe), "--cell_size", "24", "--filters", "1:2", "3:4"])
     assert arguments.model.cell_size == 24 and arguments.model.projection_size == 8
     assert arguments.config(100).filters == [[1, 2], [3, 4]]
+    arguments = parse_arguments([str(recipe), "--projection_size", "null", "--max-grad-norm=null"])
+    assert arguments.model.projection_size is None and arguments.training.max_grad_norm is None
