@@ -443,7 +443,8 @@ FIXED = (
     *("init_from", "rebuild_vocabulary", "character_embedding_size", "filters", "hidden_act", "num_highway_layers"),
     *("word_embedding_size", "num_hidden_layers", "cell_size", "projection_size", "use_residual", "bidirectional"),
     *("adaptive_softmax_cutoffs", "representation", "representation_size", "optimizer", "batch_size", "seed"),
-    *("train_files", "text_format", "word_splitting", "vocab_file", "vocab_size", "min_count", "shuffle", "frozen"),
+    *("train_files", "dataset_config", "dataset_split", "column", "validation_files", "text_format", "language"),
+    *("word_splitting", "vocab_file", "vocab_size", "min_count", "shuffle", "frozen"),
 )
 
 

@@ -203,6 +203,10 @@ def test_going_on_as_another_run_is_refused(tmp_path, corpus):
         train(tmp_path, corpus, "run", cell_size=16)
     with pytest.raises(ValueError, match=r"frozen = \[\], not \['elmo.token_encoder.projection'\]"):
         train(tmp_path, corpus, "run", frozen=["elmo.token_encoder.projection"])
+    with pytest.raises(ValueError, match="column = 'text', not 'body'"):
+        train(tmp_path, corpus, "run", column="body")
+    with pytest.raises(ValueError, match="validation_files = None, not"):
+        train(tmp_path, corpus, "run", validation_files=[str(corpus)])
     assert losses_of(train(tmp_path, corpus, "run", cell_size=16, overwrite=True, max_steps=3))
 
 
