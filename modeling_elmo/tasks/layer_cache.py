@@ -4,9 +4,11 @@ A frozen biLM gives a text the same layers whenever it reads it, whatever stands
 kept once: the two of a pair each for itself, and a premise that has many hypotheses only once.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,7 @@ class LayerCache:
 
         Raises:
             ValueError: if the folder has a cache of another biLM.
+            OSError: if the layers do not fit on the disk.
         """
         folder = Path(folder)
         if dtype not in DTYPES:
@@ -91,15 +94,22 @@ class LayerCache:
             if all(key in cache._rows for key in texts):
                 return cache
             logger.info("the layer cache in %s lacks some texts and is made anew", folder)
+            del cache  # which would keep the space that its file takes
         folder.mkdir(parents=True, exist_ok=True)
         # Written last: without it the folder is no cache.
-        (folder / "cache.json").unlink(missing_ok=True)
+        for name in ("cache.json", "layers.npy"):
+            (folder / name).unlink(missing_ok=True)
         # Longest first: batches of like length, and if memory is short it shows at once.
         keys = sorted(texts, key=lambda key: -num_tokens(texts[key]))
         starts = np.cumsum([0, *(num_tokens(texts[key]) for key in keys)])
         shape = (int(starts[-1]), model.config.num_hidden_layers + 1, model.config.layer_size)
         size = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize
         logger.info("layers of %d texts, %d tokens: %.2f GB in %s", len(keys), shape[0], size / 1e9, folder)
+        free = shutil.disk_usage(folder).free
+        if size > free:  # a file in memory that runs out of space ends the process without a word
+            raise OSError(
+                errno.ENOSPC, f"the layers need {size / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free", str(folder)
+            )
         file = np.lib.format.open_memmap(folder / "layers.npy", "w+", dtype=dtype, shape=shape)
         with tqdm(total=shape[0], desc="biLM layers", unit="token", unit_scale=True) as progress:
             for first, last in batches(starts):

@@ -1,5 +1,8 @@
 """Layers from the cache give what the biLM gives."""
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +73,13 @@ def test_cache_is_used_again_and_grows(tmp_path, make_model, examples):
     with pytest.raises(KeyError, match="lacks a text of 7 tokens"):
         LayerCache(tmp_path).layers(examples[1])
     assert len(LayerCache.build(tmp_path, model, examples)) == 4
+
+
+def test_a_cache_that_does_not_fit_on_the_disk_is_refused(tmp_path, make_model, examples, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"layers need 0\.0 GB, but 0\.0 GB are free"):
+        LayerCache.build(tmp_path, make_model(), examples)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_vocabulary_matters_where_words_are_read(tmp_path, make_model, examples):
