@@ -155,12 +155,19 @@ class PretrainingArguments:
         ):
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
-        for name in ("batch_size", "unroll_steps", "accumulation_steps", "logging_steps", "keep_checkpoints"):
-            if getattr(training, name) < 1:
-                raise ValueError(f"{name} is {getattr(training, name)}; it must be at least 1")
-        for name in ("max_steps", "num_epochs", "eval_steps", "save_steps", "eval_batch_size", "max_eval_words"):
-            if getattr(training, name) is not None and getattr(training, name) <= 0:
-                raise ValueError(f"{name} is {getattr(training, name)}; it must be positive, or left out")
+        options = self.as_dict()
+        for name in (
+            *("batch_size", "unroll_steps", "accumulation_steps", "logging_steps", "keep_checkpoints"),
+            *("shuffle_buffer", "num_hidden_layers"),
+        ):
+            if options[name] < 1:
+                raise ValueError(f"{name} is {options[name]}; it must be at least 1")
+        for name in (
+            *("max_steps", "num_epochs", "eval_steps", "save_steps", "eval_batch_size", "max_eval_words"),
+            "max_grad_norm",
+        ):
+            if options[name] is not None and options[name] <= 0:
+                raise ValueError(f"{name} is {options[name]}; it must be positive, or null")
         if not 0.0 <= training.state_reset <= 1.0:
             raise ValueError(f"state_reset is {training.state_reset}; a chance lies between 0 and 1")
         if self.model.rebuild_vocabulary and not self.model.init_from:

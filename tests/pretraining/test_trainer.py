@@ -615,6 +615,9 @@ def test_recipes_are_checked(tmp_path, corpus):
         ({"adaptive_softmax_cutoffs": [30, 20]}, "adaptive_softmax_cutoffs is .30, 20."),
         ({"filters": ["60:4"]}, "filters"),
         ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0; it must be at least 1"),
+        ({"shuffle_buffer": 0}, "shuffle_buffer is 0; it must be at least 1"),
+        ({"max_grad_norm": 0}, "max_grad_norm is 0; it must be positive, or null"),
     ):
         with pytest.raises(ValueError, match=message):
             train(tmp_path, corpus, "run", **options)
