@@ -193,7 +193,12 @@ def prepare_vocabulary(
     keep = model.init_from is not None and not model.rebuild_vocabulary
     facts = TextFacts(**json.loads(facts_path.read_text(encoding="utf-8"))) if facts_path.exists() else None
     if facts is None or (facts.num_positions is None and arguments.training.max_steps is None):
-        if not any(True for shard in range(len(held_out.shards)) for _ in held_out.records(shard)):
+        if not has_text(corpus):
+            raise ValueError(
+                f"the training text is empty: there is no text in {', '.join(data.train_files)}"
+                + ("" if data.validation_files else ", or none that is not held out: give a smaller held_out_share")
+            )
+        if not has_text(held_out):
             raise ValueError(
                 "the held-out text is empty: give validation_files with text in them, or without them a larger "
                 f"held_out_share than {data.held_out_share}"
@@ -226,6 +231,10 @@ def prepare_vocabulary(
     if keep:
         return AutoTokenizer.from_pretrained(model.init_from), facts
     return ElmoTokenizer.from_vocab_file(vocabulary_path, word_splitting=data.word_splitting), facts
+
+
+def has_text(corpus: Corpus) -> bool:
+    return any(True for shard in range(len(corpus.shards)) for _ in corpus.records(shard))
 
 
 def describe_text(

@@ -511,8 +511,10 @@ def test_text_that_is_empty_is_refused(tmp_path, corpus):
         train(tmp_path, few, "run")
     with pytest.raises(ValueError, match="held-out text is empty: give validation_files with text"):
         train(tmp_path, corpus, "run", validation_files=[str(empty)])
-    with pytest.raises(ValueError, match="no words|no text|empty"):
+    with pytest.raises(ValueError, match=r"training text is empty: there is no text in .*empty\.txt$"):
         train(tmp_path, empty, "run", validation_files=[str(few)])
+    with pytest.raises(ValueError, match="training text is empty: .*few.txt, or none that is not held out"):
+        train(tmp_path, few, "run", held_out_share=0.999999)
 
 
 def test_a_missing_vocabulary_is_an_error_before_words_are_counted(tmp_path, corpus, monkeypatch):
