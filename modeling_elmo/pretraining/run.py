@@ -134,7 +134,7 @@ def freeze(model: ElmoForPreTraining, names: list[str]):
     """Lets the weights whose names begin so be as they are.
 
     Raises:
-        ValueError: a beginning that no name has.
+        ValueError: a beginning that no name has, or nothing is left that trains.
     """
     for name in names:
         found = [parameter for key, parameter in model.named_parameters() if f"{key}.".startswith(f"{name}.")]
@@ -145,6 +145,8 @@ def freeze(model: ElmoForPreTraining, names: list[str]):
             )
         for parameter in found:
             parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"frozen: {', '.join(names)} are all weights, so that nothing would train")
 
 
 @torch.no_grad()

@@ -35,6 +35,11 @@ def test_names_that_freeze_nothing_are_refused(make_model, name):
         freeze(make_model(ElmoForPreTraining), [name])
 
 
+def test_a_model_of_which_nothing_trains_is_refused(make_model):
+    with pytest.raises(ValueError, match="elmo, softmax are all weights, so that nothing would train"):
+        freeze(make_model(ElmoForPreTraining), ["elmo", "softmax"])
+
+
 def test_batch_sizes_that_cannot_be_divided_are_refused_at_the_start():
     check_batch_sizes(TrainingArguments(batch_size=6), 3)
     with pytest.raises(ValueError, match="^batch_size 6 cannot be divided among 4 processes"):
