@@ -98,6 +98,8 @@ class FinetuningArguments(TrainingArguments):
     def __post_init__(self):
         self.names_metric = self.metric_for_best_model is not None
         super().__post_init__()
+        if self.optim not in ("adamw_torch", "adamw_torch_fused") or self.optim_args:
+            raise ValueError("the recipes train with AdamW of PyTorch: leave --optim and --optim_args out")
 
     @property
     def split_seed(self) -> int:

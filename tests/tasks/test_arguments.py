@@ -37,6 +37,12 @@ def test_training_arguments_are_options(tmp_path):
     assert training.learning_rate == 0.5 and training.load_best_model_at_end and training.bf16
 
 
+@pytest.mark.parametrize("options", [{"optim": "adafactor"}, {"optim_args": "weight_decay=1"}])
+def test_optimizers_that_would_not_be_used_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match="leave --optim and --optim_args out"):
+        FinetuningArguments(str(tmp_path), **options)
+
+
 def test_options_from_a_file(tmp_path, monkeypatch):
     options = {"train_file": "a", "validation_fraction": 0.1, "model_name_or_path": "x", "use_cpu": True}
     (tmp_path / "options.json").write_text(json.dumps({**options, "output_dir": str(tmp_path), "seed": 7}))
