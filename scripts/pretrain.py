@@ -16,5 +16,5 @@ from modeling_elmo.pretraining.run import pretrain
 if __name__ == "__main__":
     try:
         pretrain(parse_arguments())
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"error: {error}")

@@ -63,6 +63,11 @@ def test_mistakes_are_said_plainly(tmp_path):
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps({"cells": 3}))
     assert f"error: recipe {recipe}: no option is called 'cells'" in run(recipe, expect=1).stderr
+    text, diverging = tmp_path / "text.txt", ["--optimizer", "sgd", "--learning_rate", 1e38, "--max_grad_norm", 1e38]
+    text.write_text("\n".join(f"sentence {number} of a few" for number in range(400)))
+    options = ["--train_files", text, "--output_dir", tmp_path / "run", *TINY, *SHORT, *diverging]
+    error = run(*options, expect=1).stderr
+    assert "\nerror: " in f"\n{error}" and "lower learning_rate or max_grad_norm" in error and "Traceback" not in error
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
