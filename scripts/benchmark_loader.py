@@ -14,8 +14,8 @@ from typing import get_args
 
 from modeling_elmo import ElmoTokenizer
 from modeling_elmo.pretraining.corpus import EMBEDDED, TextFormat, open_corpus
-from modeling_elmo.pretraining.streams import WindowLoader
 from modeling_elmo.pretraining.vocabulary import count_words
+from modeling_elmo.pretraining.windows import WindowLoader
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from ..modeling_elmo_pretraining import ElmoForPreTraining
-from .streams import Window
+from .windows import Window
 
 
 @dataclass(frozen=True)

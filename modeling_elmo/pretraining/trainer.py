@@ -29,8 +29,8 @@ from .corpus import Corpus
 from .evaluation import Perplexity, evaluate, window_inputs
 from .optimizers import clip_gradients, make_optimizers, sum_gradients
 from .schedules import learning_rate_share, plateau_share
-from .streams import Window, WindowLoader, merge_states
 from .throughput import matrix_flops_per_second, training_flops
+from .windows import Window, WindowLoader, merge_states
 
 # How often several processes ask each other whether one of them was told to stop.
 STOP_CHECK_STEPS = 10

@@ -13,7 +13,8 @@ import torch
 from modeling_elmo import ElmoTokenizer
 from modeling_elmo.pretraining import streams
 from modeling_elmo.pretraining.corpus import open_corpus
-from modeling_elmo.pretraining.streams import IGNORED_TARGET, Window, WindowLoader, merge_states
+from modeling_elmo.pretraining.streams import IGNORED_TARGET
+from modeling_elmo.pretraining.windows import Window, WindowLoader, merge_states
 
 KNOWN = [f"word{number}" for number in range(40)]
 BOS, EOS, UNK = 0, 1, 2
