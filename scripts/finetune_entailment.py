@@ -28,5 +28,5 @@ class EntailmentArguments(TextArguments):
 if __name__ == "__main__":
     try:
         main(__doc__, EntailmentArguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")

@@ -25,5 +25,5 @@ from modeling_elmo.tasks.question_answering import main
 if __name__ == "__main__":
     try:
         main(__doc__)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")

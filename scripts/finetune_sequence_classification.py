@@ -24,5 +24,5 @@ from modeling_elmo.tasks.sequence_classification import main
 if __name__ == "__main__":
     try:
         main(__doc__)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")

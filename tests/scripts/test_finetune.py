@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import zstandard
 
 from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer
 from modeling_elmo.tasks.tables import write_jsonl
@@ -181,3 +182,12 @@ def test_malformed_files_end_with_one_line(run, base, tmp_path):
     options = ["--model_name_or_path", base, "--train_file", tmp_path / "train.tsv", "--validation_fraction", 0.5]
     with pytest.raises(SystemExit, match="train.tsv:3: 1 fields; the header has 2"):
         run("finetune_sequence_classification.py", *options)
+
+
+@pytest.mark.parametrize("task", ["sequence_classification", "entailment"])
+def test_a_missing_library_ends_with_one_line(run, base, tmp_path, monkeypatch, task):
+    (tmp_path / "train.tsv.zst").write_bytes(zstandard.compress(b"text\tlabel\n"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    options = ["--model_name_or_path", base, "--train_file", tmp_path / "train.tsv.zst", "--validation_fraction", 0.5]
+    with pytest.raises(SystemExit, match="needs zstandard: pip install"):
+        run(f"finetune_{task}.py", *options)
