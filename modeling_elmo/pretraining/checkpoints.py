@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from .arguments import DataArguments, ModelArguments, PretrainingArguments, TrainingArguments
+
 FOLDER, UNFINISHED = "checkpoints", "unfinished"
 
 
@@ -95,3 +97,26 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         raise ValueError(f"{path}: not a file of tensors that this program wrote, or damaged: {error}") from error
+
+
+# Options by which a run that goes on must not differ from its beginning.
+FIXED = (
+    *("init_from", "rebuild_vocabulary", "character_embedding_size", "filters", "hidden_act", "num_highway_layers"),
+    *("word_embedding_size", "num_hidden_layers", "cell_size", "projection_size", "use_residual", "bidirectional"),
+    *("adaptive_softmax_cutoffs", "representation", "representation_size", "optimizer", "batch_size", "seed"),
+    *("train_files", "dataset_config", "dataset_split", "column", "validation_files", "text_format", "language"),
+    *("word_splitting", "vocab_file", "vocab_size", "min_count", "shuffle", "frozen"),
+)
+
+
+def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArguments):
+    """Refuses to go on from a checkpoint of another run."""
+    now = now.as_dict()
+    # A run that knew no such option yet did what its default does.
+    before = PretrainingArguments(DataArguments(), ModelArguments(), TrainingArguments()).as_dict() | before
+    for name in FIXED:
+        if before[name] != now[name]:
+            raise ValueError(
+                f"{folder} is from a run with {name} = {before[name]!r}, not {now[name]!r}: give another output_dir, "
+                "the same options as before, or overwrite"
+            )

@@ -27,7 +27,8 @@ from .checkpoints import FOLDER, replace_file, saved_checkpoints
 from .corpus import EMBEDDED, Corpus, open_corpus
 from .learning_curve import draw_learning_curve
 from .neighbours import print_neighbours
-from .trainer import PretrainingTrainer, clock_time
+from .progress import clock_time
+from .trainer import PretrainingTrainer
 from .vocabulary import SPECIAL_WORDS, WordCounts, count_words, unigram_perplexity, write_vocabulary
 from .warm_start import check_initial_model, load_initial_model
 

@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import signal
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,8 +15,9 @@ from accelerate import Accelerator
 
 from ..modeling_elmo_pretraining import ElmoForPreTraining
 from ..softmax import NegativeSamples, sample_log_uniform
-from .arguments import DataArguments, ModelArguments, PretrainingArguments, TrainingArguments
+from .arguments import PretrainingArguments
 from .checkpoints import (
+    check_same_run,
     checkpoint_path,
     clean_up,
     keep_checkpoints,
@@ -28,8 +28,9 @@ from .checkpoints import (
 from .corpus import Corpus
 from .evaluation import Perplexity, evaluate, window_inputs
 from .optimizers import clip_gradients, make_optimizers, sum_gradients
+from .progress import Progress
 from .schedules import learning_rate_share, plateau_share
-from .throughput import matrix_flops_per_second, training_flops
+from .stop_request import StopRequest
 from .windows import Window, WindowLoader, merge_states
 
 # How often several processes ask each other whether one of them was told to stop.
@@ -57,26 +58,6 @@ class TrainerState:
     best_perplexity: float = math.inf
     losses: list[dict[str, float]] = field(default_factory=list)
     evaluations: list[dict[str, Any]] = field(default_factory=list)
-
-
-class StopRequest:
-    """Notes SIGTERM and SIGINT, so that the run can save before it leaves. A second SIGINT interrupts."""
-
-    def __init__(self):
-        self.signal: int | None = None
-
-    def __enter__(self) -> "StopRequest":
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        if self.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = number
 
 
 class PretrainingTrainer:
@@ -131,6 +112,7 @@ class PretrainingTrainer:
         self.optimizers = make_optimizers(model, options)
         self.parameters = [p for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]]
         self.state = TrainerState()
+        self.progress = Progress(model, options, accelerator, max_steps)
         self.saved_step: int | None = None
         self.loss_sum = torch.zeros((), device=accelerator.device)  # of this process since the last line of progress
         self.lstm_state: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -154,18 +136,18 @@ class PretrainingTrainer:
 
     def train(self) -> bool:
         """Trains to the last step, or until SIGTERM or SIGINT; true if it has come to the end."""
-        self._print_start()
+        self.progress.print_start(self.state.step)
         with StopRequest() as stop:
             if self.state.step == 0 and not self.state.evaluations:
                 self._evaluate()
             windows = iter(self.loader)
             self.model.train()
-            self._start_clock()
+            self.progress.start_clock(self.state.step, self.state.seconds)
             while self.state.step < self.max_steps:
                 start = time.perf_counter()
                 self._step(next(windows).to(self.accelerator.device, non_blocking=True))
                 if self.state.step % self.arguments.logging_steps == 0 or self.state.step == self.max_steps:
-                    self._log(start)
+                    self._log(self.state.seconds + time.perf_counter() - start)
                 self.state.seconds += time.perf_counter() - start
                 self._evaluate_and_save()
                 if self._must_stop(stop):
@@ -188,7 +170,7 @@ class PretrainingTrainer:
         states = []
         for part in range(options.accumulation_steps):
             rows = slice(part * rows_per_part, (part + 1) * rows_per_part)
-            inputs = window if options.accumulation_steps == 1 else select_rows(window, rows)
+            inputs = window if options.accumulation_steps == 1 else window.select_rows(rows)
             before = None if self.lstm_state is None else tuple(each[rows] for each in self.lstm_state)
             with self.accelerator.autocast():
                 output = self.model(**window_inputs(inputs), negative_samples=samples, state=before, use_cache=True)
@@ -202,7 +184,7 @@ class PretrainingTrainer:
         self._update(rate)
         state.step += 1
         state.words += options.batch_size * options.unroll_steps
-        self.distinct_words += window.input_ids.shape[0]
+        self.progress.distinct_words += window.input_ids.shape[0]
 
     def _update(self, rate: float):
         sum_gradients(self.parameters, self.accelerator.device)
@@ -268,52 +250,16 @@ class PretrainingTrainer:
 
     # Watching
 
-    def _print_start(self):
-        config, options = self.model.config, self.arguments
-        dtype = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.mixed_precision]
-        self.peak = matrix_flops_per_second(self.accelerator.device, dtype) * self.world_size
-        count = sum(p.numel() for p in self.model.elmo.parameters())
-        softmax = sum(p.numel() for p in self.model.softmax.parameters())
-        self.accelerator.print(
-            f"model: {count:,} weights and {softmax:,} in the softmax over {config.vocab_size:,} words; "
-            f"{self.world_size} process{'es' if self.world_size > 1 else ''} on {self.accelerator.device}\n"
-            f"steps: {self.max_steps:,} windows of {options.batch_size} x {options.unroll_steps} words"
-            + (f", from step {self.state.step:,}" if self.state.step else "")
-        )
-
-    def _start_clock(self):
-        self.distinct_words, self.clock_step, self.clock_seconds = 0, self.state.step, self.state.seconds
-
-    def _log(self, step_start: float):
-        options, state = self.arguments, self.state
-        steps = state.step - self.clock_step
+    def _log(self, seconds: float):
+        """Prints a line of progress; `seconds` have been spent on training steps."""
+        state = self.state
         loss = self.loss_sum.clone()
         if self.world_size > 1:
             dist.all_reduce(loss)
         loss = loss.item() / (state.step - (state.losses[-1]["step"] if state.losses else 0))
-        seconds = state.seconds + time.perf_counter() - step_start - self.clock_seconds
-        words_per_step = options.batch_size * options.unroll_steps
-        speed = steps * words_per_step / seconds
-        flops = training_flops(self.model.config, words_per_step, self.world_size * self.distinct_words // steps)
-        left = (self.max_steps - state.step) * words_per_step / speed
-        state.losses.append({"step": state.step, "words": state.words, "loss": loss})
-        kind = "sampled loss" if self.model.config.samples_softmax else "loss"
-        utilisation = flops * steps / seconds / self.peak
-        self.accelerator.print(
-            f"step {state.step:>6,} / {self.max_steps:,} | {kind} {loss:.3f} | {speed:,.0f} words/s, "
-            f"{utilisation:.0%} of peak | {clock_time(left)} left",
-            flush=True,
-        )
-        values = {
-            "train/loss": loss,
-            "train/learning_rate": self._learning_rate(),
-            "train/words_per_second": speed,
-            "train/utilisation": utilisation,
-        }
-        self.accelerator.log(values, step=state.step)
         self.loss_sum.zero_()
-        self.distinct_words, self.clock_step = 0, state.step
-        self.clock_seconds = state.seconds + time.perf_counter() - step_start
+        state.losses.append({"step": state.step, "words": state.words, "loss": loss})
+        self.progress.report(state.step, loss, self._learning_rate(), seconds)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
 
@@ -438,47 +384,6 @@ class PretrainingTrainer:
         shutil.copytree(folder, self.output_dir, ignore=ignored, dirs_exist_ok=True)
 
 
-# Options by which a run that goes on must not differ from its beginning.
-FIXED = (
-    *("init_from", "rebuild_vocabulary", "character_embedding_size", "filters", "hidden_act", "num_highway_layers"),
-    *("word_embedding_size", "num_hidden_layers", "cell_size", "projection_size", "use_residual", "bidirectional"),
-    *("adaptive_softmax_cutoffs", "representation", "representation_size", "optimizer", "batch_size", "seed"),
-    *("train_files", "dataset_config", "dataset_split", "column", "validation_files", "text_format", "language"),
-    *("word_splitting", "vocab_file", "vocab_size", "min_count", "shuffle", "frozen"),
-)
-
-
-def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArguments):
-    """Refuses to go on from a checkpoint of another run."""
-    now = now.as_dict()
-    # A run that knew no such option yet did what its default does.
-    before = PretrainingArguments(DataArguments(), ModelArguments(), TrainingArguments()).as_dict() | before
-    for name in FIXED:
-        if before[name] != now[name]:
-            raise ValueError(
-                f"{folder} is from a run with {name} = {before[name]!r}, not {now[name]!r}: give another output_dir, "
-                "the same options as before, or overwrite"
-            )
-
-
-def select_rows(window: Window, rows: slice) -> Window:
-    """The window of some of its rows, with the words that they need."""
-    indices = [window.forward_index[rows]]
-    if window.backward_index is not None:
-        indices.append(window.backward_index[rows])
-    words, places = torch.unique(torch.stack(indices), return_inverse=True)
-    return Window(
-        character_ids=None if window.character_ids is None else window.character_ids[words],
-        input_ids=window.input_ids[words],
-        forward_index=places[0],
-        forward_targets=window.forward_targets[rows],
-        backward_index=places[1] if window.backward_index is not None else None,
-        backward_targets=None if window.backward_targets is None else window.backward_targets[rows],
-        epoch=window.epoch,
-        num_targets=int((window.forward_targets[rows] >= 0).sum()),
-    )
-
-
 def step_seed(*numbers: int) -> int:
     """A seed that differs wherever one of the numbers does."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
@@ -486,9 +391,3 @@ def step_seed(*numbers: int) -> int:
 
 def rank_file(rank: int) -> str:
     return f"rank-{rank:05d}.pt"
-
-
-def clock_time(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

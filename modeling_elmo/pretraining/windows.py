@@ -51,6 +51,23 @@ class Window:
         """The window with its tensors in page-locked memory."""
         return self._map(torch.Tensor.pin_memory)
 
+    def select_rows(self, rows: slice) -> "Window":
+        """The window of some of its rows, with the words that they need."""
+        indices = [self.forward_index[rows]]
+        if self.backward_index is not None:
+            indices.append(self.backward_index[rows])
+        words, places = torch.unique(torch.stack(indices), return_inverse=True)
+        return Window(
+            character_ids=None if self.character_ids is None else self.character_ids[words],
+            input_ids=self.input_ids[words],
+            forward_index=places[0],
+            forward_targets=self.forward_targets[rows],
+            backward_index=places[1] if self.backward_index is not None else None,
+            backward_targets=None if self.backward_targets is None else self.backward_targets[rows],
+            epoch=self.epoch,
+            num_targets=int((self.forward_targets[rows] >= 0).sum()),
+        )
+
     def _map(self, function) -> "Window":
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Window(**{k: function(v) if isinstance(v, torch.Tensor) else v for k, v in values.items()})

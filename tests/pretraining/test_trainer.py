@@ -21,8 +21,7 @@ from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer, Bert
 from modeling_elmo import ElmoModel, ElmoTokenizer
 from modeling_elmo.pretraining import run
 from modeling_elmo.pretraining.arguments import parse_arguments
-from modeling_elmo.pretraining.checkpoints import load_tensors, saved_checkpoints
-from modeling_elmo.pretraining.trainer import check_same_run
+from modeling_elmo.pretraining.checkpoints import check_same_run, load_tensors, saved_checkpoints
 
 TINY = {
     "character_embedding_size": 4,
