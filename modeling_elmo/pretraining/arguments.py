@@ -72,6 +72,7 @@ class ModelArguments:
     projection_size: int | None = option(96, "width of the LSTM's output; null: no projection")
     cell_clip: float | None = option(3.0, "bound of the cells' values; null: none")
     projection_clip: float | None = option(3.0, "bound of the projected values; null: none")
+    forget_bias: float = option(1.0, "constant added to the forget gates; published: 1")
     use_residual: bool = option(True, "whether a layer's input is added to its output, from the second layer on")
     bidirectional: bool = option(True, "whether there is a backward language model too")
     dropout: float = option(0.0, "on each LSTM layer's input and on the last output; published: 0.1, over 10 epochs")

@@ -102,10 +102,10 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
 # Options by which a run that goes on must not differ from its beginning.
 FIXED = (
     *("init_from", "rebuild_vocabulary", "character_embedding_size", "filters", "hidden_act", "num_highway_layers"),
-    *("word_embedding_size", "num_hidden_layers", "cell_size", "projection_size", "use_residual", "bidirectional"),
-    *("adaptive_softmax_cutoffs", "representation", "representation_size", "optimizer", "batch_size", "seed"),
-    *("train_files", "dataset_config", "dataset_split", "column", "validation_files", "text_format", "language"),
-    *("word_splitting", "vocab_file", "vocab_size", "min_count", "shuffle", "frozen"),
+    *("word_embedding_size", "num_hidden_layers", "cell_size", "projection_size", "forget_bias", "use_residual"),
+    *("bidirectional", "adaptive_softmax_cutoffs", "representation", "representation_size", "optimizer"),
+    *("batch_size", "seed", "train_files", "dataset_config", "dataset_split", "column", "validation_files"),
+    *("text_format", "language", "word_splitting", "vocab_file", "vocab_size", "min_count", "shuffle", "frozen"),
 )
 
 

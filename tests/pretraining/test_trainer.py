@@ -629,3 +629,4 @@ def test_recipes_are_checked(tmp_path, corpus):
     assert arguments.config(100).filters == [[1, 2], [3, 4]]
     arguments = parse_arguments([str(recipe), "--projection_size", "null", "--max-grad-norm=null"])
     assert arguments.model.projection_size is None and arguments.training.max_grad_norm is None
+    assert parse_arguments([str(recipe), "--forget_bias", "0"]).config(100).forget_bias == 0
