@@ -91,9 +91,13 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
         for name, items in splits.items()
     }
 
-    def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
-        gold, predicted = decode(prediction.predictions, prediction.label_ids, labels)
-        return score(gold, predicted, entities)
+    def predicted_labels(name: str, logits: np.ndarray) -> list[list[str]]:
+        return words_labels(logits, [example["input_ids"] for example in examples[name]], labels)
+
+    def metrics_of(name: str):
+        # Of the words themselves, with labels that training never showed.
+        gold = [item.labels for item in splits[name]]
+        return lambda prediction: score(gold, predicted_labels(name, prediction.predictions), entities)
 
     training.prefer("f1" if entities else "accuracy")
     card = {
@@ -101,19 +105,17 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
         "origin": describe_training(data, model_arguments, training, len(splits["train"])),
         "word_splitting": tokenizer.word_splitting,
     }
+    compute_metrics = {name: metrics_of(name) for name in splits}
     _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
     metrics = {}
     for name, output in predictions.items():
-        items = splits[name]
-        predicted = words_labels(output.predictions, [example["input_ids"] for example in examples[name]], labels)
+        metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
         if training.should_save:
             rows = [
                 list(zip(item.words, item.labels, row, strict=True))
-                for item, row in zip(items, predicted, strict=True)
+                for item, row in zip(splits[name], predicted_labels(name, output.predictions), strict=True)
             ]
             write_columns(Path(training.output_dir) / f"predictions_{name}.txt", rows)
-        # Of the words themselves, with labels that training never showed.
-        metrics[name] = score([item.labels for item in items], predicted, entities)
     write_summary(training, metrics=metrics, labels=labels)
     return metrics
 
@@ -148,17 +150,6 @@ def from_dataset(dataset, data: TaggingArguments) -> list[TaggedSentence]:
 
 def is_entity_label(label: str) -> bool:
     return label == "O" or label[:2] in ("B-", "I-", "E-", "S-")
-
-
-def decode(
-    logits: np.ndarray, label_ids: np.ndarray, labels: Sequence[str]
-) -> tuple[list[list[str]], list[list[str]]]:
-    """Names of gold and predicted labels at the labelled words."""
-    known = label_ids != -100
-    best = logits.argmax(-1)
-    gold = [[labels[label] for label in row[mask]] for row, mask in zip(label_ids, known, strict=True)]
-    predicted = [[labels[label] for label in row[mask]] for row, mask in zip(best, known, strict=True)]
-    return gold, predicted
 
 
 def words_labels(logits: np.ndarray, input_ids: Sequence[np.ndarray], labels: Sequence[str]) -> list[list[str]]:

@@ -119,6 +119,17 @@ def test_entities_with_cached_layers(run, base, tmp_path):
     assert "AutoModelForTokenClassification" in card and "the biLM frozen" in card and f"{results['f1']:.4f}" in card
 
 
+def test_labels_that_training_never_showed_count_in_every_report(run, base, tmp_path):
+    train, dev = write_entities(tmp_path / "train", 20, 1), write_entities(tmp_path / "dev", 5, 2)
+    dev.write_text(dev.read_text().replace(". X X O", "Acme X X I-ORG"))
+    files = ["--train_file", train, "--validation_file", dev, "--model_name_or_path", base]
+    run("finetune_token_classification.py", *files, "--num_train_epochs", 1, "--output_dir", tmp_path / "out")
+    metrics = summary(tmp_path / "out")["metrics"]["validation"]
+    results = json.loads((tmp_path / "out" / "validation_results.json").read_text())
+    assert 0 < metrics["accuracy"] < 1
+    assert {name: results[f"validation_{name}"] for name in metrics} == metrics
+
+
 def test_trees_and_the_bag_of_words(run, base, tmp_path, capsys):
     train, dev = write_trees(tmp_path / "train.txt", 40, 1), write_trees(tmp_path / "dev.txt", 30, 2)
     run(
