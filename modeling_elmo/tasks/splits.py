@@ -52,6 +52,11 @@ def load_splits(
         if not data.validation_fraction:
             raise ValueError("there is no validation split: give --validation_fraction")
         splits["train"], splits["validation"] = hold_out(splits["train"], data.validation_fraction, seed, group)
+        if splits["validation"] and not splits["train"]:
+            raise ValueError(
+                f"--validation_fraction {data.validation_fraction} holds out all training data, since what is of one "
+                "document or text stays together: lower it, or give --validation_file"
+            )
     for name, items in splits.items():
         if not items:
             raise ValueError(f"the {name} data are empty")

@@ -35,6 +35,9 @@ def test_splits_from_files():
     assert {name: len(items) for name, items in splits.items()} == {"train": 8, "test": 10, "validation": 2}
     with pytest.raises(ValueError, match="the train data are empty"):
         load_splits(DataArguments(train_file="a", validation_file="b"), 0, lambda path: [], None, str)
+    with pytest.raises(ValueError, match="--validation_fraction 0.2 holds out all training data"):
+        one_document = DataArguments(train_file="a", validation_fraction=0.2)
+        load_splits(one_document, 0, read, None, lambda item: "the document")
 
 
 def test_a_local_folder_is_a_data_set(tmp_path):
