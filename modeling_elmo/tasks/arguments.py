@@ -70,6 +70,8 @@ class DataArguments:
     def __post_init__(self):
         if (self.train_file is None) == (self.dataset_name is None):
             raise ValueError("give either --train_file or --dataset_name")
+        if self.dataset_name and (self.validation_file or self.test_file):
+            raise ValueError("--dataset_name has splits of its own: leave --validation_file and --test_file out")
         if not 0 < self.train_fraction <= 1 or not 0 <= self.validation_fraction < 1:
             raise ValueError("--train_fraction must be in (0, 1] and --validation_fraction in [0, 1)")
         if self.train_file and not self.validation_file and not self.validation_fraction:

@@ -13,6 +13,8 @@ from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, Mo
     [
         ({}, "either --train_file or --dataset_name"),
         ({"train_file": "a", "dataset_name": "b"}, "either --train_file or --dataset_name"),
+        ({"dataset_name": "a", "validation_file": "b"}, "leave --validation_file and --test_file out"),
+        ({"dataset_name": "a", "test_file": "b"}, "leave --validation_file and --test_file out"),
         ({"train_file": "a"}, "--validation_file, or --validation_fraction"),
         ({"train_file": "a", "validation_file": "b", "train_fraction": 0.0}, "--train_fraction"),
     ],
