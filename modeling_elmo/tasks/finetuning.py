@@ -32,7 +32,8 @@ def load_model(arguments: ModelArguments, auto_class, train_texts: Iterable[str 
     beside convolutions over their characters, all of which train with the head (the paper's baselines).
 
     Raises:
-        ValueError: naming the option whose value a configuration may not have.
+        ValueError: naming the option whose value a configuration may not have, or a checkpoint whose head does not
+            fit.
     """
     names = ("representation", "num_representations", "context_free_size")
     names += ("head_hidden_size", "head_num_layers", "head_dropout")
@@ -55,7 +56,15 @@ def load_model(arguments: ModelArguments, auto_class, train_texts: Iterable[str 
             character_vocab=tokenizer.character_vocab,
         )
         options["vocab_size"] = tokenizer.vocab_size
-    model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
+    try:
+        model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise ValueError(
+            f"{arguments.model_name_or_path} has a head already, with other sizes or labels than this one's: give the "
+            "pretrained ELMo that it was fine-tuned from"
+        ) from error
     return tokenizer, model
 
 

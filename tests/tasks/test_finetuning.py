@@ -93,6 +93,14 @@ def test_options_that_no_model_has_are_named(base, option, message):
         load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)
 
 
+def test_a_checkpoint_with_another_head_is_refused(make_model, tmp_path):
+    ElmoTokenizer(vocab=["bank"]).save_pretrained(tmp_path)
+    make_model(ElmoForTokenClassification, num_labels=5).save_pretrained(tmp_path)
+    arguments = ModelArguments(model_name_or_path=str(tmp_path))
+    with pytest.raises(ValueError, match=f"{tmp_path} has a head already, with other sizes or labels"):
+        load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)
+
+
 def test_what_is_no_young_head_has_its_own_learning_rate(make_model, tmp_path):
     training = FinetuningArguments(output_dir=str(tmp_path), learning_rate=0.01, use_cpu=True)
 
