@@ -62,6 +62,9 @@ class CoreferenceArguments(DataArguments):
         super().__post_init__()
         if self.max_training_sentences < 1:
             raise ValueError(f"--max_training_sentences is {self.max_training_sentences}; it must be at least 1")
+        names = [winobias_name(path) for path in self.winobias_files]
+        if len(set(names)) < len(names):
+            raise ValueError(f"--winobias_files would share a name in the results ({names}): rename one of them")
 
 
 @dataclass
@@ -99,7 +102,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         raise ValueError("the training data have no chains in their last column")
     # What is evaluated at the end is read now: a wrong file must not cost the training.
     gap = read_gap(data.gap_file) if data.gap_file else None
-    winobias = {f"winobias_{Path(path).name.partition('.')[0]}": read_winobias(path) for path in data.winobias_files}
+    winobias = {winobias_name(path): read_winobias(path) for path in data.winobias_files}
     genres = (
         [genre for genre, _ in Counter(each.genre for each in splits["train"]).most_common()] if data.genres else []
     )
@@ -283,6 +286,11 @@ def evaluate_gap(
         decide(example, text_chains(model, tokenizer, example.text)) for example in tqdm(examples, desc="GAP")
     ]
     return gap_scores(examples, decisions)
+
+
+def winobias_name(path: str) -> str:
+    """What a file is called in the results."""
+    return "winobias_" + Path(path).name.partition(".")[0]
 
 
 def read_winobias(path: str | Path) -> list[Document]:

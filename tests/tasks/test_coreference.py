@@ -10,6 +10,7 @@ from modeling_elmo import ElmoForCoreferenceResolution, ElmoTokenizer
 from modeling_elmo.tasks import coreference
 from modeling_elmo.tasks.conll2012 import Document, Sentence, write_conll2012
 from modeling_elmo.tasks.coreference import (
+    CoreferenceArguments,
     CoreferenceTraining,
     genre_number,
     link_accuracy,
@@ -152,6 +153,13 @@ def test_link_accuracy_is_of_whole_documents(tmp_path, model, monkeypatch):
     write_conll2012([document(), document(chains=[[(0, 0), (6, 6)]])], tmp_path / "a.conll")
     monkeypatch.setattr(coreference, "resolve_document", lambda *_: [[(0, 0), (6, 6), (10, 10)], [(2, 2)]])
     assert link_accuracy(model, ElmoTokenizer(), read_winobias(tmp_path / "a.conll")) == 50.0
+
+
+def test_results_of_two_files_need_two_names():
+    files = {"train_file": "a", "validation_file": "b"}
+    with pytest.raises(ValueError, match="--winobias_files would share a name in the results .*'winobias_pro'"):
+        CoreferenceArguments(**files, winobias_files=["dev/pro.conll", "test/pro.conll"])
+    CoreferenceArguments(**files, winobias_files=["dev/pro.conll", "dev/anti.conll"])
 
 
 def test_batches_are_single_documents(tmp_path):
