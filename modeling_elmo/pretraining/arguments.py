@@ -201,11 +201,16 @@ def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:
     parser = HfArgumentParser((DataArguments, ModelArguments, TrainingArguments), description=__doc__)
     types = _option_types()
     for action in parser._actions:
-        if action.nargs is None and type(None) in get_args(types.get(action.dest)):
+        if type(None) in get_args(types.get(action.dest)):
             action.type = _or_null(action.type)
     if arguments and arguments[0].endswith(".json"):
         parser.set_defaults(**_read_recipe(Path(arguments.pop(0))))
-    return PretrainingArguments(*parser.parse_args_into_dataclasses(arguments))
+    groups = parser.parse_args_into_dataclasses(arguments)
+    for group in groups:
+        for name, value in vars(group).items():
+            if value == [None]:  # an option that takes several values
+                setattr(group, name, None)
+    return PretrainingArguments(*groups)
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

@@ -629,4 +629,7 @@ def test_recipes_are_checked(tmp_path, corpus):
     assert arguments.config(100).filters == [[1, 2], [3, 4]]
     arguments = parse_arguments([str(recipe), "--projection_size", "null", "--max-grad-norm=null"])
     assert arguments.model.projection_size is None and arguments.training.max_grad_norm is None
+    recipe = write_recipe(tmp_path, corpus, "run", adaptive_softmax_cutoffs=[30], validation_files=["text.txt"])
+    arguments = parse_arguments([str(recipe), "--adaptive_softmax_cutoffs", "null", "--validation_files", "null"])
+    assert arguments.model.adaptive_softmax_cutoffs is None and arguments.data.validation_files is None
     assert parse_arguments([str(recipe), "--forget_bias", "0"]).config(100).forget_bias == 0
