@@ -216,7 +216,7 @@ def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:
 def _read_recipe(path: Path) -> dict[str, Any]:
     try:
         recipe = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or not UTF-8
         raise ValueError(f"recipe {path}: {error}") from None
     if not isinstance(recipe, dict):
         raise ValueError(f"recipe {path}: it must be an object of options by name")
