@@ -1,6 +1,7 @@
 """Splitting raw text into sentences, by the rules of the sentencex library for some 300 languages."""
 
 import re
+from collections.abc import Iterator
 
 try:
     import sentencex
@@ -12,6 +13,8 @@ _GOES_ON = re.compile(r"\w\.\Z")
 # What sentencex fails on: white space of several bytes before a full stop, as in "plan B\N{NO-BREAK SPACE}.", and half
 # a surrogate pair.
 _UNFIT = re.compile(r"[^\S\x00-\x7f](?=\.)|[\ud800-\udfff]")
+# Characters that sentencex is given at once: in text without spaces, such as Chinese, its time grows with the square.
+_CHARACTERS_AT_ONCE = 5000
 
 
 def split_sentences(text: str, language: str = "en") -> list[str]:
@@ -20,7 +23,7 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
         raise ImportError("splitting raw text into sentences needs sentencex: pip install 'modeling-elmo[train]'")
     sentences: list[str] = []
     goes_on, start = False, 0
-    for part in sentencex.segment(language, _UNFIT.sub(" ", text)):
+    for part in _segments(_UNFIT.sub(" ", text), language):
         segment, start = text[start : start + len(part)], start + len(part)
         if goes_on and segment[:1].isalnum():
             sentences[-1] += segment
@@ -28,3 +31,15 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
             sentences.append(segment)
         goes_on = _GOES_ON.search(segment) is not None
     return [sentence for sentence in map(str.strip, sentences) if sentence]
+
+
+def _segments(text: str, language: str) -> Iterator[str]:
+    """What sentencex makes of a text, which is given to it piece by piece. Sentences in a piece's second half begin
+    the next one, since a bracket or a quotation there may end behind it."""
+    start, size = 0, _CHARACTERS_AT_ONCE
+    while start < len(text):
+        parts = list(sentencex.segment(language, text[start : start + size]))
+        if start + size < len(text):
+            parts = parts[: len(parts) // 2]
+        yield from parts
+        start, size = start + sum(map(len, parts)), _CHARACTERS_AT_ONCE if parts else 2 * size
