@@ -1,7 +1,5 @@
 """Splitting text into sentences."""
 
-import time
-
 import pytest
 
 from modeling_elmo.pretraining.sentences import split_sentences
@@ -37,6 +35,4 @@ def test_text_that_the_library_fails_on(text):
 def test_long_text(language, sentences):
     separator = "" if language == "zh" else " "
     long = [*sentences * 10_000, "很" * 20_000 + "。", *sentences]
-    started = time.perf_counter()
     assert split_sentences(separator.join(long), language) == long
-    assert time.perf_counter() - started < 5
