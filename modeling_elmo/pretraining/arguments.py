@@ -1,6 +1,7 @@
 """Every option of pretraining, in one place. The defaults are the README's first command: a small model in minutes."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -137,6 +138,33 @@ class TrainingArguments:
     show_neighbours: bool = option(True, "at the end, show words' neighbours in held-out contexts")
 
 
+# What numbers must be, beside what ElmoConfig says of the network's. NaN is none of it.
+_NUMBERS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    (
+        "batch_size unroll_steps accumulation_steps logging_steps keep_checkpoints shuffle_buffer num_hidden_layers "
+        "lines_per_record min_count vocab_size",
+        lambda value: value >= 1,
+        "at least 1",
+    ),
+    (
+        "max_steps num_epochs eval_steps save_steps eval_batch_size max_eval_words max_grad_norm learning_rate "
+        "uniform_init",
+        lambda value: 0 < value < math.inf,
+        "positive and finite",
+    ),
+    (
+        "seed num_workers warmup_steps plateau_improvement weight_decay accumulator",
+        lambda value: 0 <= value < math.inf,
+        "0 or more",
+    ),
+    (
+        "state_reset held_out_share final_learning_rate beta2",
+        lambda value: 0 <= value <= 1,
+        "between 0 and 1",
+    ),
+)
+
+
 @dataclass
 class PretrainingArguments:
     """All options together; [`parse_arguments`] makes it."""
@@ -157,20 +185,11 @@ class PretrainingArguments:
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
         options = self.as_dict()
-        for name in (
-            *("batch_size", "unroll_steps", "accumulation_steps", "logging_steps", "keep_checkpoints"),
-            *("shuffle_buffer", "num_hidden_layers"),
-        ):
-            if options[name] < 1:
-                raise ValueError(f"{name} is {options[name]}; it must be at least 1")
-        for name in (
-            *("max_steps", "num_epochs", "eval_steps", "save_steps", "eval_batch_size", "max_eval_words"),
-            "max_grad_norm",
-        ):
-            if options[name] is not None and options[name] <= 0:
-                raise ValueError(f"{name} is {options[name]}; it must be positive, or null")
-        if not 0.0 <= training.state_reset <= 1.0:
-            raise ValueError(f"state_reset is {training.state_reset}; a chance lies between 0 and 1")
+        for names, fits, words in _NUMBERS:
+            for name in names.split():
+                value = options[name]
+                if value is not None and not fits(value):
+                    raise ValueError(f"{name} is {value}; it must be {words}")
         if self.model.rebuild_vocabulary and not self.model.init_from:
             raise ValueError("rebuild_vocabulary is for going on from a checkpoint: give init_from too")
 

@@ -618,7 +618,11 @@ def test_recipes_are_checked(tmp_path, corpus):
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"num_hidden_layers": 0}, "num_hidden_layers is 0; it must be at least 1"),
         ({"shuffle_buffer": 0}, "shuffle_buffer is 0; it must be at least 1"),
-        ({"max_grad_norm": 0}, "max_grad_norm is 0; it must be positive, or null"),
+        ({"max_grad_norm": 0}, "max_grad_norm is 0; it must be positive and finite"),
+        ({"learning_rate": math.nan}, "learning_rate is nan; it must be positive and finite"),
+        ({"num_epochs": math.inf}, "num_epochs is inf; it must be positive and finite"),
+        ({"seed": -1}, "seed is -1; it must be 0 or more"),
+        ({"beta2": 1.5}, "beta2 is 1.5; it must be between 0 and 1"),
     ):
         with pytest.raises(ValueError, match=message):
             train(tmp_path, corpus, "run", **options)
