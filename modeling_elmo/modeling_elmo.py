@@ -18,6 +18,9 @@ logger = logging.get_logger(__name__)
 
 State = tuple[torch.Tensor, torch.Tensor]
 
+# Rows of a character embedding of bytes: 0 for "no token here", 256 bytes, 5 marks.
+BYTE_VOCAB_SIZE = 262
+
 
 @dataclass
 class ElmoModelOutput(ModelOutput):
@@ -404,6 +407,8 @@ class ElmoModel(ElmoPreTrainedModel):
         """True where a token is a sentence's begin or end mark: `(batch, sequence)`."""
         if input_ids is not None:
             return (input_ids == self.config.bos_token_id) | (input_ids == self.config.eos_token_id)
+        if self.config.character_vocab_size != BYTE_VOCAB_SIZE:
+            raise ValueError("this model's characters are not bytes: pass input_ids, which tell the boundary marks")
         # Rows of the marks hold one character, which is none of a word's.
         return (character_ids[..., 1] == 257) | (character_ids[..., 1] == 258)
 

@@ -9,6 +9,7 @@ from modeling_elmo import (
     ElmoForPreTraining,
     ElmoForQuestionAnswering,
     ElmoForSemanticRoleLabeling,
+    ElmoForTokenClassification,
     ElmoTokenizer,
 )
 from modeling_elmo.tasks.coreference import resolve_text
@@ -57,6 +58,14 @@ def test_from_text_to_answers_where_the_configuration_asks_for_tuples():
     expected = model.resolve(document, TOKENIZER)
     model.config.return_dict = False
     assert model.resolve(document, TOKENIZER) == expected
+
+
+def test_boundaries_among_characters_that_are_no_bytes_need_word_ids(make_model):
+    model = make_model(ElmoForTokenClassification, character_vocab_size=300)
+    batch = make_batch(ElmoForTokenClassification)
+    model(**batch)
+    with pytest.raises(ValueError, match="pass input_ids"):
+        model(character_ids=batch["character_ids"])
 
 
 def labels_of(model_class) -> dict:
