@@ -202,6 +202,8 @@ class ElmoModel(ElmoPreTrainedModel):
             character_ids (`(words, characters)`): the row of each word id, `tokenizer.character_table` or its start.
         """
         self.freeze_bilm()
+        if self.token_encoder.character_cnn is None:
+            return  # its word embedding is such a table
         rows = torch.as_tensor(character_ids, device=self.device)
         self._check_characters(rows, 2)
         if self.token_encoder.word_embeddings is not None:

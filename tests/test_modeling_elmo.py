@@ -293,6 +293,15 @@ def test_cached_words_take_numpy_and_the_default_mask(make_model, vocabulary_bat
     )
 
 
+def test_words_without_characters_need_none_when_cached(make_model, vocabulary_batch):
+    table, _, unknown = vocabulary_batch
+    model = make_model(character_embedding_size=0, word_embedding_size=3)
+    ids_only = {key: unknown[key] for key in ("input_ids", "attention_mask")}
+    expected = outputs_of(model, ids_only).last_hidden_state
+    model.cache_words(table)
+    assert torch.equal(outputs_of(model, ids_only).last_hidden_state, expected)
+
+
 @pytest.mark.parametrize("bad_id", [2, 7, 19, -1])
 def test_unknown_words_without_characters_are_an_error(make_model, vocabulary_batch, bad_id):
     table, known, _ = vocabulary_batch
