@@ -125,10 +125,19 @@ def test_vocab_counts_a_corpus(tmp_path, capsys, processes):
         "saw",
     ]
     assert "6 rows" in capsys.readouterr().out
-    run("vocab", *files, tmp_path / "vocab.txt", "--max-size", 4)
+    run("vocab", *files, tmp_path / "vocab.txt", "--max-size", 4, "--overwrite")
     assert (tmp_path / "vocab.txt").read_text(encoding="utf-8").split() == ["<S>", "</S>", "<UNK>", "the"]
-    run("vocab", tmp_path / "none.txt", tmp_path / "vocab.txt", code=2)
+    run("vocab", tmp_path / "none.txt", tmp_path / "new.txt", code=2)
     assert "none.txt: no such file" in capsys.readouterr().err
+
+
+def test_vocab_does_not_take_the_last_file_of_a_corpus_for_its_output(tmp_path, capsys):
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for file in files:
+        file.write_text("a dog saw\n", encoding="utf-8")
+    run("vocab", *files, code=2)
+    assert "b.txt exists already" in capsys.readouterr().err
+    assert files[1].read_text(encoding="utf-8") == "a dog saw\n"
 
 
 @pytest.mark.parametrize("command", ["embed", "score", "export"])

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from pathlib import Path
 from typing import get_args
 
 from tokenization_elmo import ElmoTokenizer
@@ -31,9 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--min-count", type=int, default=1, help="rarer words are left out")
     parser.add_argument("--max-size", type=int, help="rows at most, the three special words included")
     parser.add_argument("--processes", type=int, default=1, help="that count side by side, each its own files")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
 
 
 def run(args: argparse.Namespace):
+    if Path(args.output).exists() and not args.overwrite:  # a corpus, where OUTPUT was forgotten
+        raise FileExistsError(f"{args.output} exists already; pass --overwrite to replace it")
     started = time.perf_counter()
     corpus = open_corpus(
         args.input if len(args.input) > 1 else args.input[0],
