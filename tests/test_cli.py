@@ -141,6 +141,19 @@ def test_vocab_does_not_take_the_last_file_of_a_corpus_for_its_output(tmp_path, 
 
 
 @pytest.mark.parametrize("command", ["embed", "score", "export"])
+@pytest.mark.parametrize("name, message", [("", "elmo convert"), ("options.json", "is a file; give the folder")])
+def test_published_files_in_place_of_a_checkpoint_are_named(tmp_path, capsys, command, name, message):
+    options = make_options()
+    source = write_bilm(tmp_path / "published", options, make_arrays(options))
+    text = tmp_path / "text.txt"
+    text.write_text("the cat\n", encoding="utf-8")
+    arguments = {"embed": [text, tmp_path / "x.npz"], "score": [text], "export": [tmp_path / "exported.onnx"]}[command]
+    run(command, source / name, *arguments, code=2)
+    error = capsys.readouterr().err
+    assert str(source / name) in error and message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["embed", "score", "export"])
 def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path, capsys, command):
     options = make_options()
     source = write_bilm(tmp_path / "published", options, make_arrays(options, vocab_size=4, softmax=True))

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 
 from tokenization_elmo import ElmoTokenizer
@@ -56,11 +55,9 @@ def export(checkpoint: str | Path, target: str | Path, *, overwrite: bool = Fals
 
 
 def load_config(checkpoint: str | Path) -> ElmoConfig:
-    if Path(checkpoint).is_file():
-        raise ConversionError(f"{checkpoint} is a file; give the folder of a checkpoint")
     try:
-        config = AutoConfig.from_pretrained(checkpoint)
-    except (OSError, ValueError, StrictDataclassError) as error:
+        config = load(AutoConfig, checkpoint)
+    except (OSError, ValueError) as error:
         raise ConversionError(f"{checkpoint} is not a checkpoint: {error}") from error
     if not isinstance(config, ElmoConfig):
         raise ConversionError(f"{checkpoint} is a {config.model_type} model, not an ELMo model")

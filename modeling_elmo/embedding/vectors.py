@@ -122,8 +122,13 @@ def load(auto_class: type, name: str | Path, **options):
     """`auto_class.from_pretrained(name, **options)`.
 
     Raises:
-        ValueError: naming the checkpoint, if its files are damaged or do not fit each other.
+        ValueError: naming the checkpoint, if it is none, or its files are damaged or do not fit each other.
     """
+    path = Path(name)
+    if path.is_file():
+        raise ValueError(f"{name} is a file; give the folder of a checkpoint")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ValueError(f"{name} has no config.json; `elmo convert` makes a checkpoint of published weights")
     try:
         return auto_class.from_pretrained(name, **options)
     except (SafetensorError, StrictDataclassError, JSONDecodeError, UnicodeDecodeError, RuntimeError) as error:
