@@ -47,7 +47,10 @@ class DirectionTotal:
     @property
     def perplexity(self) -> float:
         """`exp` of the mean surprisal; nan before the first token."""
-        return math.exp(self.surprisal / self.tokens) if self.tokens else math.nan
+        if not self.tokens:
+            return math.nan
+        mean = self.surprisal / self.tokens
+        return math.exp(mean) if mean < 700 else math.inf
 
 
 @dataclass
@@ -171,6 +174,8 @@ def _score_batch(model: ElmoForPreTraining, tokenizer, sentences: list[list[str]
             seen, predicted = (before, behind) if direction == 0 else (behind, before)
             surprisal = torch.full(ids.shape, math.nan, device=ids.device)
             losses = model.softmax.exact_loss(hidden[:, seen][is_pair], ids[:, predicted][is_pair])
+            if losses.isnan().any():  # which would stand for "nothing is predicted"
+                raise ValueError("the model gives nan: its weights are damaged, or too large for their type")
             surprisal[:, predicted][is_pair] = losses
             surprisals.append(surprisal.cpu().numpy())
     known = (ids != tokenizer.unk_token_id).cpu().numpy()

@@ -153,6 +153,15 @@ def test_totals(model, tokenizer):
     assert total.forward.tokens == total.backward.tokens == 20 + 5
     mean = np.nansum([np.nansum(found.backward) for found in scores]) / 25
     assert total.backward.perplexity == pytest.approx(math.exp(mean), rel=1e-5)
+    total.forward.add(np.array([1e6]))
+    assert total.forward.perplexity == math.inf
+
+
+def test_a_model_of_damaged_weights_is_refused(make_model, tokenizer):
+    model = make_model(ElmoForPreTraining)
+    model.elmo.token_encoder.projection.weight.data[0] = math.nan
+    with pytest.raises(ValueError, match="nan"):
+        list(modeling_elmo.score(model, SENTENCES, tokenizer))
 
 
 # Substitutes
