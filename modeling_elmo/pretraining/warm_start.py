@@ -38,7 +38,14 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
     if not arguments.rebuild_vocabulary:
         return source
     options = source.config.to_diff_dict()
-    for name in ("vocab_size", "pad_token_id", "auto_map", "architectures", "transformers_version"):
+    for name in (
+        "vocab_size",
+        "pad_token_id",
+        "published_options",
+        "auto_map",
+        "architectures",
+        "transformers_version",
+    ):
         options.pop(name, None)
     config = ElmoConfig(**options, vocab_size=tokenizer.vocab_size)
     model = ElmoForPreTraining(config)

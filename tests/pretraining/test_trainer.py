@@ -16,9 +16,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import is_aim_available
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer, BertConfig
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoTokenizer, BertConfig
 
 from modeling_elmo import ElmoModel, ElmoTokenizer
+from modeling_elmo.conversion.options import bilm_options
 from modeling_elmo.pretraining import run
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining.checkpoints import check_same_run, load_tensors, saved_checkpoints
@@ -475,6 +476,16 @@ def test_going_on_from_a_checkpoint(tmp_path, corpus):
     start = state_of(rebuilt)["evaluations"][0]["perplexity"]
     assert start < 1.5 * reached, "known words keep their rows"
     assert old.config.vocab_size > 25
+
+
+def test_a_rebuilt_vocabulary_is_exported_with_its_size(tmp_path, corpus):
+    first = train(tmp_path, corpus, "first", max_steps=1)
+    config = AutoConfig.from_pretrained(first)
+    config.published_options = bilm_options(config)
+    config.save_pretrained(first)
+    options = {"init_from": str(first), "rebuild_vocabulary": True, "vocab_size": 25, "max_steps": 1}
+    rebuilt = train(tmp_path, corpus, "rebuilt", **options)
+    assert bilm_options(AutoConfig.from_pretrained(rebuilt))["n_tokens_vocab"] == 25
 
 
 def test_frozen_parts_do_not_train(tmp_path, corpus):
