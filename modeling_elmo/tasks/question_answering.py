@@ -173,7 +173,9 @@ class QuestionWindows:
         self.chunks: list[tuple[Sequence[Question], BatchEncoding]] = []
         for start in range(0, len(questions), QUESTIONS_PER_CALL):
             chunk = questions[start : start + QUESTIONS_PER_CALL]
-            encoding = encode_questions(chunk, tokenizer, max_length, stride, padding=True, return_tensors="np")
+            # Padding at the right, which positions do not count.
+            options = {"padding": True, "padding_side": "right", "return_tensors": "np"}
+            encoding = encode_questions(chunk, tokenizer, max_length, stride, **options)
             inputs = {name: encoding.pop(name) for name in ("input_ids", "character_ids", "token_type_ids")}
             mask = encoding.pop("attention_mask")
             for window, is_token in enumerate(mask.astype(bool)):

@@ -51,6 +51,18 @@ def test_gold_positions_give_back_the_answers(monkeypatch, questions_per_call):
     assert scores["answerable_f1"] == 1 and scores["unanswerable_accuracy"] == 0
 
 
+def test_windows_of_a_tokenizer_that_pads_at_the_left(make_model):
+    left = ElmoTokenizer(padding_side="left")
+    model = make_model(ElmoForQuestionAnswering, head_hidden_size=4)
+    first, second = (QuestionWindows(each, QUESTIONS, 24, 8) for each in (ElmoTokenizer(), left))
+    assert len({len(example["input_ids"]) for example in first.examples}) > 1
+    for one, other in zip(first.examples, second.examples, strict=True):
+        assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+    options = {"max_length": 24, "stride": 8}
+    one, other = (answer(model, each, "Who led them?", CONTEXT, **options) for each in (ElmoTokenizer(), left))
+    assert one == other
+
+
 def test_score_of_partly_right_answers():
     texts = {"a": "Rollo led", "b": "Normandy France!", "c": ""}
     found = {key: {"text": text, "score": 1.0, "null_score": 0.0} for key, text in texts.items()}
