@@ -154,6 +154,9 @@ def finetune(
     Returns:
         the trainer, and Trainer's prediction output for each split.
     """
+    if training.label_smoothing_factor and model.config.problem_type != "single_label_classification":
+        # Trainer's loss, which stands in for the head's own.
+        raise ValueError("--label_smoothing_factor is for texts of one class each: leave it out")
     sets: dict[str, Any] = dict(examples)
     if change is not None:
         sets["train"] = ChangedExamples(examples["train"], change, training.seed)

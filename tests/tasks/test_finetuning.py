@@ -124,6 +124,14 @@ def test_what_is_no_young_head_has_its_own_learning_rate(make_model, tmp_path):
     assert rates[id(unfrozen.elmo.combinations[0].gamma)] == 0.01
 
 
+def test_label_smoothing_would_train_no_crf(make_model, tmp_path):
+    data, arguments = DataArguments(train_file="t", validation_file="v"), ModelArguments(without_elmo=True)
+    training = FinetuningArguments(str(tmp_path), label_smoothing_factor=0.1)
+    model = make_model(ElmoForTokenClassification)
+    with pytest.raises(ValueError, match="--label_smoothing_factor is for texts of one class each"):
+        finetune(model, ElmoTokenizer(), {"train": []}, {}, data, arguments, training, {})
+
+
 def test_predictions_keep_their_order_when_training_groups_by_length(make_model, tmp_path):
     tokenizer = ElmoTokenizer()
     examples = encode_tagged(
