@@ -99,6 +99,11 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
                 "layers": layers,
             }
         )
+        if speaker_ids is not None and speaker_ids.shape not in (mask.shape, mask.shape[:1]):
+            raise ValueError(
+                f"speaker_ids has shape {tuple(speaker_ids.shape)}; here it must be "
+                f"{tuple(mask.shape[:1])} (sentences) or {tuple(mask.shape)} (sentences, sequence)"
+            )
         sentence_ids = mask.nonzero()[:, 0]
         if words.shape[0] == 0:
             return self._empty(words, labels)

@@ -174,6 +174,12 @@ def test_features_of_a_document_need_not_be_tensors():
     assert model.resolve(SENTENCES, ElmoTokenizer(), **features) == model.clusters(expected)
 
 
+@pytest.mark.parametrize("speakers", [[1], [1, 2, 1, 2], [[1, 1], [2, 2], [1, 1]]])
+def test_each_sentence_needs_a_speaker(speakers):
+    with pytest.raises(ValueError, match=r"speaker_ids has shape .*; here it must be \(3,\) \(sentences\) or \(3, "):
+        make_model().resolve(SENTENCES, ElmoTokenizer(), speaker_ids=speakers)
+
+
 def document(generator):
     """Two people of different names; `she` and `he` refer back to the woman and the man."""
     woman, man = generator.choice(["Ann", "Eve", "Mary"]), generator.choice(["Bo", "Tom", "Carl"])
