@@ -329,6 +329,19 @@ class ElmoConfig(PreTrainedConfig):
         return self.hidden_size + self.context_free_size
 
 
+def word_fields(tokenizer) -> dict[str, int | None]:
+    """The fields of ElmoConfig that the tokenizer determines."""
+    # A padding token after the last row is what the configuration takes for granted.
+    pad = tokenizer.pad_token_id
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "unk_token_id": tokenizer.unk_token_id,
+        "pad_token_id": pad if pad < tokenizer.vocab_size else None,
+    }
+
+
 def config_of_options(**options) -> ElmoConfig:
     """The configuration that somebody's options describe.
 

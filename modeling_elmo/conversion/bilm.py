@@ -8,8 +8,9 @@ import numpy as np
 
 from tokenization_elmo import ElmoTokenizer
 
+from ..configuration_elmo import word_fields
 from .arrays import Piece, bilm_pieces
-from .checkpoint import Checkpoint, check_finite, empty_model, parameter_arrays, word_fields
+from .checkpoint import Checkpoint, check_finite, empty_model, parameter_arrays
 from .errors import ConversionError, check_shapes
 from .hdf5 import open_arrays
 from .options import Options, bilm_fields

@@ -34,19 +34,6 @@ class Checkpoint:
         write_model_card(folder, self.model.config, name=name, word_splitting=splitting, **self.card)
 
 
-def word_fields(tokenizer: ElmoTokenizer) -> dict[str, int | None]:
-    """The fields of ElmoConfig that the tokenizer determines."""
-    # A padding token after the last row is what the configuration takes for granted.
-    pad = tokenizer.pad_token_id
-    return {
-        "vocab_size": tokenizer.vocab_size,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "unk_token_id": tokenizer.unk_token_id,
-        "pad_token_id": pad if pad < tokenizer.vocab_size else None,
-    }
-
-
 def empty_model(config: ElmoConfig, softmax: bool) -> ElmoModel | ElmoForPreTraining:
     """A model in fp32 whose biLM (and softmax) await their numbers; only the combination of layers has its own."""
     with torch.device("meta"):

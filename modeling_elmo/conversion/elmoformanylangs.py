@@ -14,8 +14,8 @@ import torch
 
 from tokenization_elmo import ElmoTokenizer
 
-from ..configuration_elmo import ElmoConfig
-from .checkpoint import Checkpoint, check_finite, empty_model, parameter_arrays, word_fields
+from ..configuration_elmo import ElmoConfig, word_fields
+from .checkpoint import Checkpoint, check_finite, empty_model, parameter_arrays
 from .errors import ConversionError, check_shapes
 from .options import Options
 from .provenance import elmoformanylangs_card

@@ -197,8 +197,8 @@ class PretrainingArguments:
         """All options, flat: what a recipe may hold."""
         return asdict(self.data) | asdict(self.model) | asdict(self.training)
 
-    def config(self, vocab_size: int) -> ElmoConfig:
-        """The configuration of a new model.
+    def config(self, vocab_size: int, **token_ids: int | None) -> ElmoConfig:
+        """The configuration of a new model; `token_ids` are those of the special tokens, by default as in ElmoConfig.
 
         Raises:
             ValueError: the options contradict each other, or the vocabulary.
@@ -206,7 +206,7 @@ class PretrainingArguments:
         known = {f.name for f in fields(ModelArguments)} - {"init_from", "rebuild_vocabulary", "uniform_init"}
         options = {name: getattr(self.model, name) for name in known}
         options["filters"] = [_filter(entry) for entry in self.model.filters]
-        return config_of_options(vocab_size=vocab_size, **options)
+        return config_of_options(vocab_size=vocab_size, **token_ids, **options)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:

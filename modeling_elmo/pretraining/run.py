@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from tokenization_elmo import ElmoTokenizer
 
+from ..configuration_elmo import word_fields
 from ..matrix_products import has_kernels_of
 from ..model_card import write_model_card
 from ..modeling_elmo_pretraining import ElmoForPreTraining
@@ -92,7 +93,7 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     if arguments.model.init_from:
         model = load_initial_model(arguments.model, tokenizer)
     else:
-        model = ElmoForPreTraining(arguments.config(tokenizer.vocab_size))
+        model = ElmoForPreTraining(arguments.config(**word_fields(tokenizer)))
     freeze(model, options.frozen)
     if arguments.model.uniform_init is not None and not arguments.model.init_from:
         initialize_uniformly(model, arguments.model.uniform_init)

@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
-from ..configuration_elmo import ElmoConfig
+from ..configuration_elmo import ElmoConfig, word_fields
 from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .arguments import ModelArguments
 
@@ -38,16 +38,9 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
     if not arguments.rebuild_vocabulary:
         return source
     options = source.config.to_diff_dict()
-    for name in (
-        "vocab_size",
-        "pad_token_id",
-        "published_options",
-        "auto_map",
-        "architectures",
-        "transformers_version",
-    ):
+    for name in ("published_options", "auto_map", "architectures", "transformers_version"):
         options.pop(name, None)
-    config = ElmoConfig(**options, vocab_size=tokenizer.vocab_size)
+    config = ElmoConfig(**options | word_fields(tokenizer))
     model = ElmoForPreTraining(config)
     old_tokenizer = AutoTokenizer.from_pretrained(arguments.init_from)
     words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))

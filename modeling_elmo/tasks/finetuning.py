@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoTokenizer, EvalPrediction, Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
 from modeling_elmo import ElmoConfig, ElmoTokenizer
-from modeling_elmo.configuration_elmo import config_of_options
+from modeling_elmo.configuration_elmo import config_of_options, word_fields
 from modeling_elmo.layer_combination import ElmoProjection
 from modeling_elmo.model_card import write_model_card
 
@@ -55,7 +55,7 @@ def load_model(arguments: ModelArguments, auto_class, train_texts: Iterable[str 
             max_characters_per_token=tokenizer.max_characters_per_token,
             character_vocab=tokenizer.character_vocab,
         )
-        options["vocab_size"] = tokenizer.vocab_size
+        options |= word_fields(tokenizer)
     try:
         model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
     except RuntimeError as error:

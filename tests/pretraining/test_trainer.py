@@ -488,6 +488,16 @@ def test_a_rebuilt_vocabulary_is_exported_with_its_size(tmp_path, corpus):
     assert bilm_options(AutoConfig.from_pretrained(rebuilt))["n_tokens_vocab"] == 25
 
 
+def test_special_words_may_stand_anywhere_in_the_vocabulary(tmp_path, corpus):
+    words = sorted(set(corpus.read_text().split()))
+    (tmp_path / "words.txt").write_text("\n".join(["</S>", words[0], "<UNK>", "<S>", *words[1:]]) + "\n")
+    given = train(tmp_path, corpus, "given", vocab_file=str(tmp_path / "words.txt"), max_steps=1)
+    rebuilt = train(tmp_path, corpus, "rebuilt", init_from=str(given), rebuild_vocabulary=True, max_steps=1)
+    for folder, expected in ((given, (3, 0, 2)), (rebuilt, (0, 1, 2))):
+        config = AutoModelForPreTraining.from_pretrained(folder).config
+        assert (config.bos_token_id, config.eos_token_id, config.unk_token_id) == expected
+
+
 def test_frozen_parts_do_not_train(tmp_path, corpus):
     first = train(tmp_path, corpus, "first", max_steps=3)
     second = train(tmp_path, corpus, "second", max_steps=6, init_from=str(first), frozen=["elmo.token_encoder"])

@@ -51,12 +51,14 @@ def test_words_beside_elmo_are_split_as_the_bilm_reads_them(make_model, tmp_path
 
 def test_embeddings_that_train_beside_elmo(make_model, tmp_path):
     ElmoTokenizer(vocab=["bank"]).save_pretrained(tmp_path)
-    pretrained = make_model(ElmoModel)
+    pretrained = make_model(ElmoModel, bos_token_id=1, eos_token_id=2, unk_token_id=0, pad_token_id=3)
     pretrained.save_pretrained(tmp_path)
     arguments = ModelArguments(model_name_or_path=str(tmp_path), context_free_size=6, head_hidden_size=8)
     tokenizer, model = load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)
-    # The words are the task's, the biLM is the pretrained one.
+    # The words are the task's with its boundary marks, the biLM is the pretrained one.
     assert tokenizer.vocab_size == model.config.vocab_size == 3 + 4
+    config = model.config
+    assert (config.bos_token_id, config.eos_token_id, config.unk_token_id, config.pad_token_id) == (0, 1, 2, None)
     torch.testing.assert_close(model.elmo.lstm.layers[0].bias, pretrained.lstm.layers[0].bias)
     batch = PaddingCollator(tokenizer)(encode_tagged(tokenizer, WORDS, [[0, 1, 2, 0]] * 3))
     model.train()(**batch).loss.backward()
