@@ -1,5 +1,7 @@
 """ELMo: deep contextualised word representations (Peters et al., 2018) in the API of transformers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -413,6 +415,17 @@ class ElmoModel(ElmoPreTrainedModel):
             raise ValueError("this model's characters are not bytes: pass input_ids, which tell the boundary marks")
         # Rows of the marks hold one character, which is none of a word's.
         return (character_ids[..., 1] == 257) | (character_ids[..., 1] == 258)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and as it was afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def check_range(name: str, ids: torch.Tensor, size: int, key: str):

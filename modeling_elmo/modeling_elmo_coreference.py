@@ -8,6 +8,7 @@ from torch import nn
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_elmo import ElmoConfig
+from .modeling_elmo import evaluation_mode
 from .span_ranking import (
     ElmoPairScorer,
     ElmoSpanRefinement,
@@ -247,7 +248,8 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
             for name, values in features.items()
             if values is not None
         }
-        return self.clusters(self(**batch, **features, return_dict=True))
+        with evaluation_mode(self):
+            return self.clusters(self(**batch, **features, return_dict=True))
 
 
 def chains_of(spans: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
 from .crf import ElmoCRF, detect_label_scheme
+from .modeling_elmo import evaluation_mode
 from .span_ranking import ElmoFeatureEmbedding
 from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
 from .task_model import ElmoTaskModel
@@ -131,7 +132,8 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
                     f"sentence {row} has {len(place)} words, counted from 0: number {predicate} is no predicate"
                 )
             mask[row, place[predicate]] = 1
-        logits = self(**batch.to(self.device), predicate_mask=mask.to(self.device), return_dict=True).logits
+        with evaluation_mode(self):
+            logits = self(**batch.to(self.device), predicate_mask=mask.to(self.device), return_dict=True).logits
         best = logits.argmax(-1).tolist()
         return [[self.config.id2label[best[row][position]] for position in place] for row, place in enumerate(places)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .modeling_elmo import ElmoModel
+from .modeling_elmo import ElmoModel, evaluation_mode
 from .projected_lstm import ElmoLSTMLayer
 from .quantization import Int8Linear
 
@@ -50,15 +50,14 @@ def export_onnx(model: ElmoModel, target: str | Path):
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     others = [f"representation_{index}" for index in range(1, config.num_representations)]
 
-    was_training = model.training
     log = logging.getLogger("torch.onnx")
     level = log.level
     try:
         log.setLevel(logging.ERROR)  # of operators of libraries that are not there
-        with torch.no_grad(), warnings.catch_warnings():
+        with evaluation_mode(model), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
-                OnnxElmo(model.eval()),
+                OnnxElmo(model).eval(),
                 kwargs=inputs,
                 dynamic_shapes=dict.fromkeys(inputs, axes),
                 input_names=list(inputs),
@@ -68,7 +67,6 @@ def export_onnx(model: ElmoModel, target: str | Path):
             )
     finally:
         log.setLevel(level)
-        model.train(was_training)
     program.save(target)
 
 

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForPreTraining, AutoTokenizer, PreTrainedModel
 
 from .embedding.batches import batches, encode_batch, windows
-from .embedding.vectors import evaluation, load, put_on, run_layers, words_of
+from .embedding.vectors import load, put_on, run_layers, words_of
+from .modeling_elmo import evaluation_mode
 from .modeling_elmo_pretraining import ElmoForPreTraining
 from .softmax import log_uniform_probability
 
@@ -167,7 +168,7 @@ def _score_batch(model: ElmoForPreTraining, tokenizer, sentences: list[list[str]
     # From one sentence to the next, where a boundary stands among the words, nothing is predicted.
     is_pair = mask[:, 1:] & (ids[:, :-1] != tokenizer.eos_token_id)
     surprisals = []
-    with evaluation(model):
+    with evaluation_mode(model):
         top = run_layers(model.elmo, inputs)[-1]
         for direction, hidden in enumerate(top.chunk(model.config.num_directions, dim=-1)):
             before, behind = slice(0, -1), slice(1, None)
@@ -227,7 +228,7 @@ def substitutes(
         places = " ".join(f"{number}:{word}" for number, word in enumerate(words, 1)) or "no word"
         raise ValueError(f"there is no position {position} in this sentence, which has {places}")
     inputs = encode_batch(tokenizer, [words], model.device)
-    with evaluation(model):
+    with evaluation_mode(model):
         directions = run_layers(model.elmo, inputs)[-1][0].chunk(model.config.num_directions, dim=-1)
         neighbours = zip(directions, (position - 1, position + 1), strict=False)
         given = [model.softmax(vectors[place, None])[0].float().log_softmax(-1) for vectors, place in neighbours]

@@ -41,7 +41,7 @@ def test_configurations_that_ask_for_tuples(model_class):
     torch.testing.assert_close(model(**batch), expected)
 
 
-def test_from_text_to_answers_where_the_configuration_asks_for_tuples():
+def test_from_text_to_answers_in_training_mode_and_where_the_configuration_asks_for_tuples():
     text = "Ann met Bo. She left."
     calls = {
         ElmoForCoreferenceResolution: lambda model: resolve_text(model, TOKENIZER, text),
@@ -49,15 +49,15 @@ def test_from_text_to_answers_where_the_configuration_asks_for_tuples():
         ElmoForSemanticRoleLabeling: lambda model: label_roles(model, TOKENIZER, text, ["met", "left"]),
     }
     for model_class, call in calls.items():
-        model = make_head(model_class, **({"max_span_width": 3} | labels_of(model_class)))
+        model = make_head(model_class, **({"max_span_width": 3, "head_dropout": 0.5} | labels_of(model_class)))
         expected = call(model)
         model.config.return_dict = False
-        assert call(model) == expected
+        assert call(model.train()) == expected and model.training
     document = [["Ann", "met", "Bo", "."], ["She", "left"]]
-    model = make_head(ElmoForCoreferenceResolution)
+    model = make_head(ElmoForCoreferenceResolution, head_dropout=0.5)
     expected = model.resolve(document, TOKENIZER)
     model.config.return_dict = False
-    assert model.resolve(document, TOKENIZER) == expected
+    assert model.train().resolve(document, TOKENIZER) == expected
 
 
 def test_boundaries_among_characters_that_are_no_bytes_need_word_ids(make_model):

@@ -1,7 +1,6 @@
 """Vectors of words in sentences."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from json import JSONDecodeError
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
-from ..modeling_elmo import ElmoModel
+from ..modeling_elmo import ElmoModel, evaluation_mode
 from .batches import BATCH_TOKENS, batches, encode_batch, windows
 
 LAYERS = ("all", "top", "average", "mix")
@@ -73,7 +72,7 @@ class ElmoEmbedder:
     def embed_batch(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """float32 vectors of sentences given as words, computed together."""
         inputs = encode_batch(self.tokenizer, sentences, self.model.device)
-        with evaluation(self.model):
+        with evaluation_mode(self.model):
             outputs = self._select(run_layers(self.model, inputs), inputs["attention_mask"].bool())
         outputs = outputs.float().cpu().numpy()
         first = 0 if self.boundaries else 1
@@ -147,17 +146,6 @@ def put_on(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
         return model.to(device)
     except (AssertionError, RuntimeError) as error:
         raise ValueError(f"the model cannot be put on device {str(device)!r}: {error}") from error
-
-
-@contextmanager
-def evaluation(model: torch.nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and as it was afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def embed(

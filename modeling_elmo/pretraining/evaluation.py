@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from ..modeling_elmo import evaluation_mode
 from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .windows import Window
 
@@ -41,23 +42,21 @@ def evaluate(model: ElmoForPreTraining, windows: Iterable[Window], max_words: in
     With several processes each brings the windows of its own rows, and all get the perplexity of all of them.
     `max_words` bounds the words of this process.
     """
-    was_training = model.training
-    model.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=model.device)
     state, num_words = None, 0
-    for window in windows:
-        output = model(**window_inputs(window.to(model.device)), state=state, use_cache=True)
-        state = output.state
-        sums[0] += output.forward_loss.double() * window.num_targets
-        if output.backward_loss is not None:
-            sums[1] += output.backward_loss.double() * window.num_targets
-        num_words += window.num_targets
-        if max_words is not None and num_words >= max_words:
-            break
+    with evaluation_mode(model):
+        for window in windows:
+            output = model(**window_inputs(window.to(model.device)), state=state, use_cache=True)
+            state = output.state
+            sums[0] += output.forward_loss.double() * window.num_targets
+            if output.backward_loss is not None:
+                sums[1] += output.backward_loss.double() * window.num_targets
+            num_words += window.num_targets
+            if max_words is not None and num_words >= max_words:
+                break
     sums[2] = num_words
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(sums)
-    model.train(was_training)
     forward, backward, total = sums.tolist()
     if not total:
         raise ValueError("the held-out text is empty")

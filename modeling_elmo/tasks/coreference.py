@@ -13,6 +13,7 @@ from transformers import EvalPrediction, set_seed
 
 from modeling_elmo import ElmoForCoreferenceResolution
 from modeling_elmo.metrics import CoreferenceScorer
+from modeling_elmo.modeling_elmo import evaluation_mode
 from modeling_elmo.modeling_elmo_coreference import clusters_of
 from tokenization_elmo import ElmoTokenizer
 
@@ -156,7 +157,6 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         documents = [replace(each, clusters=found) for each, found in zip(splits[name], chains, strict=True)]
         if training.should_save:
             write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
-    model.eval()
     if gap is not None:
         metrics["gap"] = evaluate_gap(model, tokenizer, gap)
         trainer.log_metrics("gap", metrics["gap"])
@@ -212,7 +212,6 @@ def resolve_document(
     """The chains of a document of any length, sorted; the model reads it by segments, in bounded memory.
 
     Args:
-        model: in evaluation mode.
         document: its sentences and their speakers are read.
         genre: where the model uses genres; by default the commonest in its training.
     """
@@ -221,7 +220,8 @@ def resolve_document(
     example = document_example(tokenizer, document, genre=genre_number(model.config, genre))
     batch = DocumentCollator(tokenizer)([example])
     batch = {name: values.to(model.device) for name, values in batch.items()}
-    return sorted(model.clusters(model(**batch, return_dict=True)))
+    with evaluation_mode(model):
+        return sorted(model.clusters(model(**batch, return_dict=True)))
 
 
 # Any text
@@ -237,7 +237,6 @@ def resolve_text(
     """The chains of a raw text of any length.
 
     Args:
-        model: in evaluation mode.
         genre: where the model uses genres; by default the commonest in its training.
         language: of the text (ISO 639-1), for splitting it into sentences.
 

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from modeling_elmo import ElmoModel
+from modeling_elmo.modeling_elmo import evaluation_mode
 
 logger = logging.getLogger(__name__)
 
@@ -192,8 +193,6 @@ def batches(starts: np.ndarray) -> Iterable[tuple[int, int]]:
 @torch.no_grad()
 def compute_layers(model: ElmoModel, texts: Sequence[Example]) -> torch.Tensor:
     """The layers of all tokens of some texts, one text after the other: `(tokens, num_layers + 1, directions * P)`."""
-    training = model.training
-    model.eval()
     inputs = {
         name: torch.nn.utils.rnn.pad_sequence([torch.as_tensor(text[name]) for text in texts], batch_first=True).to(
             model.device
@@ -203,8 +202,8 @@ def compute_layers(model: ElmoModel, texts: Sequence[Example]) -> torch.Tensor:
     lengths = torch.tensor([num_tokens(text) for text in texts])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     mask = mask.to(model.device)
-    hidden_states = model(**inputs, attention_mask=mask, output_hidden_states=True).hidden_states
-    model.train(training)
+    with evaluation_mode(model):
+        hidden_states = model(**inputs, attention_mask=mask, output_hidden_states=True).hidden_states
     return torch.stack(hidden_states, dim=2)[mask].float()
 
 

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering, BatchEncoding, EvalPrediction, set_seed
 
 from modeling_elmo.metrics import answer_f1, best_null_threshold, exact_match
+from modeling_elmo.modeling_elmo import evaluation_mode
 from tokenization_elmo import ElmoTokenizer
 
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
@@ -274,7 +275,7 @@ def answer(
     """The answer to a question in a text of any length.
 
     Args:
-        model: an [`ElmoForQuestionAnswering`] in evaluation mode.
+        model: an [`ElmoForQuestionAnswering`].
         null_threshold: no answer where its score is above the best answer's by more. By default what the model's
             configuration says: of models trained with `--version_2` the best one in training; of others none, they
             always answer. `math.inf`: always answer.
@@ -299,7 +300,8 @@ def answer(
     start_logits, end_logits = [], []
     for first in range(0, len(windows.examples), batch_size):
         batch = collate(windows.examples[first : first + batch_size])
-        outputs = model(**{name: values.to(model.device) for name, values in batch.items()}, return_dict=True)
+        with evaluation_mode(model):
+            outputs = model(**{name: values.to(model.device) for name, values in batch.items()}, return_dict=True)
         start_logits.extend(outputs.start_logits.float().cpu().numpy())
         end_logits.extend(outputs.end_logits.float().cpu().numpy())
     return windows.answers(start_logits, end_logits, max_answer_length, null_threshold)[""]

@@ -156,7 +156,6 @@ def label_roles(
     """The arguments of given predicates in a text of any length. What is a predicate the model does not decide.
 
     Args:
-        model: in evaluation mode.
         predicates: words, all of whose occurrences are meant, or numbers of the characters where a predicate begins.
         language: of the text (ISO 639-1), for splitting it into sentences.
         batch_size: predicates at once.
