@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from .matrix_products import has_hooks, has_onednn_kernels, matrix_product
+from .matrix_products import autocast_type, has_hooks, has_onednn_kernels, matrix_product
 
 
 def can_run(convolutions: nn.ModuleList, embedded: torch.Tensor, num_characters: int) -> bool:
@@ -21,7 +21,6 @@ def can_run(convolutions: nn.ModuleList, embedded: torch.Tensor, num_characters:
         has_onednn_kernels(filters)
         and embedded.dtype == torch.float32
         and embedded.shape[-1] < num_characters
-        and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not any(map(has_hooks, convolutions))
     )
@@ -38,7 +37,8 @@ def convolve(embedded: torch.Tensor, convolutions: Iterable[nn.Conv1d]) -> torch
         nn.functional.pad(convolution.weight, (0, widest - convolution.kernel_size[0])) for convolution in convolutions
     ]
     biases = torch.cat([convolution.bias for convolution in convolutions])
-    return WindowMaxima.apply(embedded, torch.cat(filters)) + biases
+    maxima = WindowMaxima.apply(embedded, torch.cat(filters))
+    return (maxima + biases).to(maxima.dtype)
 
 
 class WindowMaxima(torch.autograd.Function):
@@ -47,8 +47,10 @@ class WindowMaxima(torch.autograd.Function):
     @staticmethod
     def forward(ctx, embedded, filters):
         width = filters.shape[-1]
+        dtype = autocast_type("cpu", filters.dtype)
+        filters = filters.to(dtype)
         # (words, windows, d * width)
-        windows = embedded.unfold(2, width, 1).transpose(1, 2).flatten(2)
+        windows = embedded.to(dtype).unfold(2, width, 1).transpose(1, 2).flatten(2)
         sums = matrix_product(windows.flatten(0, 1), filters.flatten(1).t()).unflatten(0, windows.shape[:2])
         maxima = sums.amax(1)
         if any(ctx.needs_input_grad):
@@ -68,7 +70,7 @@ class WindowMaxima(torch.autograd.Function):
         grad_embedded = grad_filters = None
         if ctx.needs_input_grad[0]:
             grad_windows = matrix_product(grad_sums, filters.flatten(1)).view(words, num_windows, size, width)
-            grad_embedded = grad.new_zeros(words, num_windows + width - 1, size)
+            grad_embedded = grad_windows.new_zeros(words, num_windows + width - 1, size, dtype=torch.float32)
             for place in range(width):
                 grad_embedded[:, place : place + num_windows] += grad_windows[..., place]
             grad_embedded = grad_embedded.transpose(1, 2)

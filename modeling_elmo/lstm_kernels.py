@@ -273,8 +273,8 @@ def shifted(values: torch.Tensor, initial: torch.Tensor, sizes: list[int]) -> to
 class ProjectedLSTM(torch.autograd.Function):
     """As [`run_inference`], with a backward pass through time.
 
-    `apply(inputs, hidden, cell, *Weights, batch_sizes, clips)` -> outputs, hidden, cell. Types may be mixed in one
-    way: the memory cells may be of higher precision than the rest.
+    `apply(inputs, hidden, cell, *Weights, batch_sizes, clips)` -> outputs, hidden, cell. Types may be mixed in two
+    ways: the memory cells may be of higher precision than the rest, and on CPU weights may be of lower.
     """
 
     @staticmethod
@@ -313,7 +313,7 @@ class ProjectedLSTM(torch.autograd.Function):
             part.clone(memory_format=torch.contiguous_format) for part in (grad_hidden, grad_cell)
         )
         grad_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
-        totals = [None if weight is None else torch.zeros_like(weight) for weight in weights]
+        totals = [None if weight is None else torch.zeros_like(weight, dtype=inputs.dtype) for weight in weights]
 
         def run(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *rest):
             weights, totals, records = Weights(*rest[:4]), rest[4:8], rest[8]
@@ -324,7 +324,7 @@ class ProjectedLSTM(torch.autograd.Function):
                     activations = recompute(here[0], segment.sizes, state, weights, ctx.clips)
                 grad_state = (grad_hidden, grad_cell)
                 grad_gates, grad_weights = backward_steps(
-                    *here, segment.sizes, state, activations, grad_state, products, ctx.clips
+                    *here, segment.sizes, state, activations, grad_state, products, ctx.clips, weights.input.dtype
                 )
                 if grad_inputs is not None:
                     grad = matrix_product(grad_gates, weights.input.mT)
@@ -360,21 +360,24 @@ def clip_backward(grad: torch.Tensor, clipped: torch.Tensor, bound: float, out: 
     torch.ops.aten.hardtanh_backward(grad, clipped, -bound, bound, grad_input=out)
 
 
-def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, grad_state, products, clips):
+def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, grad_state, products, clips, dtype):
     """Backward through a segment's steps; `grad_state` becomes the gradient of `state`, the one before the segment.
 
-    Returns the gradient of the gates' sums `(..., n, 4 * cells)` and of the weights.
+    Returns the gradient of the gates' sums `(..., n, 4 * cells)`, in `dtype`, the products' type, and of the weights.
     """
     run_backward = run_fused_steps_backward if can_fuse(activations.gates) else run_steps_backward
     grad_gates, grad_projected = run_backward(
         outputs, grad_outputs, sizes, state, activations, grad_state, products, clips
     )
-    output_gate = activations.gates.chunk(4, -1)[3]
+    grad_bias, grad_gates, grad_projection = grad_gates.sum(-2), grad_gates.to(dtype), None
+    if grad_projected is not None:
+        projected = (activations.gates.chunk(4, -1)[3] * activations.squashed).to(dtype)
+        grad_projection = matrix_product(grad_projected.mT, projected).mT
     grad_weights = Weights(
         matrix_product(inputs.mT, grad_gates),
         matrix_product(shifted(outputs, state[0], sizes).mT, grad_gates),
-        grad_gates.sum(-2),
-        None if grad_projected is None else matrix_product(grad_projected.mT, output_gate * activations.squashed).mT,
+        grad_bias,
+        grad_projection,
     )
     return grad_gates, grad_weights
 

@@ -15,7 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_elmo import ElmoConfig
 from .lstm_kernels import Clips, PreparedWeights, ProjectedLSTM, Weights, run_inference
-from .matrix_products import Product
+from .matrix_products import Product, arithmetic_type, autocast_type
 
 
 class Packing(NamedTuple):
@@ -100,23 +100,27 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
         if torch.compiler.is_compiling() or not batch_sizes:
             return self.run_plainly(inputs, batch_sizes, hidden, cell)
         weights = Weights(self.input_weight, self.recurrent_weight, self._gate_bias(), self.projection_weight)
-        device = inputs.device.type
-        if torch.is_autocast_enabled(device):
-            # All but the memory cells, which add up over time and keep their precision.
-            inputs, hidden, *weights = (
-                tensor if tensor is None else tensor.to(torch.get_autocast_dtype(device))
-                for tensor in (inputs, hidden, *weights)
-            )
-            weights = Weights(*weights)
+        device, cell_type = inputs.device.type, cell.dtype
+        product_type = autocast_type(device, inputs.dtype)
+        dtype = arithmetic_type(device, product_type)
+        # Memory cells, which add up over time, keep their precision.
+        inputs, hidden, cell = inputs.to(dtype), hidden.to(dtype), cell.to(torch.promote_types(cell_type, dtype))
+        types = Weights(product_type, product_type, dtype, product_type)
+        weights = Weights(
+            *(None if weight is None else weight.to(type) for weight, type in zip(weights, types, strict=True))
+        )
         clips = Clips(self.cell_clip, self.projection_clip)
         with torch.autocast(device, enabled=False):
             if torch.is_grad_enabled() and any(
                 tensor is not None and tensor.requires_grad for tensor in (inputs, hidden, cell, *weights)
             ):
-                return ProjectedLSTM.apply(inputs, hidden, cell, *weights, batch_sizes, clips)
-            # Buffers too: masks, where weights are pruned.
-            products = self._prepared_weights.get(chain(self.parameters(), self.buffers()), weights)
-            return run_inference(inputs, batch_sizes, (hidden, cell), products, clips)
+                outputs = ProjectedLSTM.apply(inputs, hidden, cell, *weights, batch_sizes, clips)
+            else:
+                # Buffers too: masks, where weights are pruned.
+                products = self._prepared_weights.get(chain(self.parameters(), self.buffers()), weights)
+                outputs = run_inference(inputs, batch_sizes, (hidden, cell), products, clips)
+        output, hidden, cell = outputs
+        return output.to(product_type), hidden.to(product_type), cell.to(cell_type)
 
     def run_plainly(
         self, inputs: torch.Tensor, batch_sizes: list[int], hidden: torch.Tensor, cell: torch.Tensor

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from .configuration_elmo import ElmoConfig
+from .softmax_kernels import LogSumExp
 
 # Logits computed at once (64 MB in fp32), and kept for the backward pass at most (256 MB): beyond that they are
 # computed again there. So memory is bounded whatever the vocabulary.
@@ -50,7 +51,8 @@ class ElmoSoftmax(nn.Linear):
         """`-log p(target)` under the full softmax: `(n, P)`, `(n,)` -> `(n,)` in nats, fp32."""
 
         def loss(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            return nn.functional.cross_entropy(self(hidden).float(), targets, reduction="none")
+            log_sum, own_logit = LogSumExp.apply(hidden, self.weight, self.bias, targets, None)
+            return log_sum - own_logit
 
         return in_chunks(loss, self.weight.shape[0], hidden, targets)
 
@@ -71,9 +73,8 @@ class ElmoSoftmax(nn.Linear):
 
         def loss(hidden, own, nearest, is_drawn):
             own_logit = (hidden * nn.functional.embedding(own, weight)).sum(-1).float() + bias[own]
-            logits = nn.functional.linear(hidden, drawn_weight, drawn_bias.to(hidden.dtype)).float()
-            logits.scatter_add_(1, nearest[:, None], torch.where(is_drawn, -math.inf, 0.0)[:, None])
-            return torch.logaddexp(torch.logsumexp(logits, dim=1), own_logit) - own_logit
+            log_sum, _ = LogSumExp.apply(hidden, drawn_weight, drawn_bias, nearest, is_drawn)
+            return torch.logaddexp(log_sum, own_logit) - own_logit
 
         return in_chunks(loss, samples.ids.shape[0], hidden, own, nearest, is_drawn)
 

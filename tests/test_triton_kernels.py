@@ -8,7 +8,7 @@ import pytest
 import torch
 from lstm_layers import LENGTHS, VARIANTS, gradients, make_inputs, make_layer
 
-from modeling_elmo import lstm_kernels, triton_kernels
+from modeling_elmo import lstm_kernels, projected_lstm, triton_kernels
 
 # bfloat16's rounding is 2^-8 of a value.
 TOLERANCE = {torch.bfloat16: 0.03, torch.float16: 0.004}
@@ -41,6 +41,7 @@ def interpreted(monkeypatch, directions_together):
 
     monkeypatch.setattr(kernels, "launch", count)
     monkeypatch.setattr(lstm_kernels, "can_fuse", lambda gates: True)
+    monkeypatch.setattr(projected_lstm, "arithmetic_type", lambda device, product_type: product_type)
     monkeypatch.setattr(lstm_kernels, "run_fused_steps", kernels.run_steps)
     monkeypatch.setattr(lstm_kernels, "run_fused_steps_backward", kernels.run_steps_backward)
     return launches
