@@ -30,7 +30,7 @@ RESULTS = {
 vectors = model(**inputs).last_hidden_state  # (sentences, words, {size}), begin and end of each sentence included""",
     "AutoModelForPreTraining": """\
 outputs = model(**inputs)  # AutoModel gives the words' vectors
-outputs.forward_surprisal, outputs.backward_surprisal  # (sentences, words), in nats""",
+{surprisals}  # (sentences, words), in nats""",
 }
 
 
@@ -80,12 +80,17 @@ def fill_model_card(
         pipeline_tag=PIPELINES.get(auto_class, "feature-extraction"),
     )
     if usage is None:
-        result = RESULTS.get(auto_class, "logits = model(**inputs).logits").format(size=config.hidden_size)
+        directions = ("forward", "backward") if config.bidirectional else ("forward",)
+        result = RESULTS.get(auto_class, "logits = model(**inputs).logits").format(
+            size=config.hidden_size,
+            surprisals=", ".join(f"outputs.{direction}_surprisal" for direction in directions),
+        )
         usage = USAGE.format(auto_class=auto_class, name=name) + result
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         metadata=metadata.to_yaml(),
         name=name,
         summary=summary,
+        context="the whole sentence" if config.bidirectional else "the words before it",
         usage=usage,
         word_splitting=word_splitting,
         architecture=describe_architecture(config),

@@ -47,6 +47,16 @@ def test_its_example_runs(tmp_path, make_model, model_class):
         assert scope["outputs"].forward_surprisal.shape == (2, 7)
 
 
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_a_single_direction_is_not_said_to_be_two(make_config, bidirectional):
+    config = make_config(bidirectional=bidirectional)
+    config.architectures = ["ElmoForPreTraining"]
+    text = fill_model_card(config, **FIELDS)
+    assert ("outputs.backward_surprisal" in text) == bidirectional
+    assert ("depends on the whole sentence" in text) == bidirectional
+    assert ("depends on the words before it" in text) != bidirectional
+
+
 @pytest.mark.parametrize("auto_class", sorted(set(AUTO_MAP) - {"AutoConfig"}))
 def test_each_class_is_loaded_by_its_own_name(make_config, auto_class):
     config = make_config()
@@ -64,5 +74,5 @@ def test_every_kind_of_input_is_described(make_config):
 def test_template_lies_in_the_package():
     assert TEMPLATE.is_file()
     assert set(re.findall(r"\$(\w+)", TEMPLATE.read_text(encoding="utf-8"))) == {
-        *("metadata", "name", "summary", "usage", "word_splitting", "architecture", "origin", "evaluation")
+        *("metadata", "name", "summary", "context", "usage", "word_splitting", "architecture", "origin", "evaluation")
     }
