@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from modeling_elmo import ElmoConfig, ElmoForTokenClassification, ElmoModel, quantize
+from modeling_elmo import ElmoConfig, ElmoForTokenClassification, ElmoModel, quantization, quantize
 
 
 @pytest.fixture
@@ -107,3 +107,15 @@ def test_heads_are_quantized_too(make_model, make_batch, sentences):
     mask = batch["attention_mask"].bool()
     difference = (got - expected)[mask].norm() / expected[mask].norm()
     assert 0 < difference < 0.1
+
+
+def test_kernels_for_many_rows_give_what_those_for_few_give(monkeypatch):
+    """On processors with AMX these are two."""
+    torch.manual_seed(0)
+    product = quantization.Int8Product(torch.randn(24, 40), torch.randn(40))
+    x, added = torch.randn(30, 24), torch.randn(30, 40)
+    results = []
+    for rows in (1, 31):
+        monkeypatch.setattr(quantization, "ROWS_FOR_AMX", rows)
+        results.append((product(x), product(x, added)))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-5)
