@@ -55,9 +55,11 @@ def matrix_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
     flows through it.
     """
     weight = usable(weight)
+    rounded = x.to(weight.dtype)
     if has_onednn_kernels(weight):
-        return torch.ops.mkldnn._linear_pointwise(x, weight.t(), bias, "none", [], "")
-    product = torch.matmul(x.to(weight.dtype), weight).to(x.dtype)
+        bias = None if bias is None else bias.to(weight.dtype)
+        return torch.ops.mkldnn._linear_pointwise(rounded, weight.t(), bias, "none", [], "").to(x.dtype)
+    product = torch.matmul(rounded, weight).to(x.dtype)
     return product if bias is None else product.add_(bias.unsqueeze(-2))
 
 

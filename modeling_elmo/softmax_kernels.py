@@ -7,7 +7,7 @@ matrix of their own, which costs more than the products where these run in bfloa
 import torch
 from torch.autograd.function import once_differentiable
 
-from .matrix_products import autocast_type
+from .matrix_products import autocast_type, usable
 
 # Logits worked on at once on CPU (1 MB in fp32): a core's cache holds them from the first operation to the last.
 LOGITS_IN_CACHE = 2**18
@@ -25,7 +25,8 @@ class LogSumExp(torch.autograd.Function):
         device = hidden.device.type
         dtype = autocast_type(device, hidden.dtype)
         full = torch.promote_types(dtype, torch.float32)
-        hidden, weight = hidden.to(dtype), weight.to(dtype)
+        weight = usable(weight.to(dtype))
+        hidden = hidden.to(weight.dtype)
         with torch.autocast(device, enabled=False):
             probabilities = hidden @ weight.t()
             num_rows, num_words = probabilities.shape

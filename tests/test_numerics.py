@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from modeling_elmo import ElmoForPreTraining, ElmoModel
+from modeling_elmo import ElmoForPreTraining, ElmoModel, matrix_products
 
 
 def layers_of(model, batch) -> torch.Tensor:
@@ -51,8 +51,13 @@ def test_half_precision_does_not_depend_on_the_neighbours_much(make_model, make_
         torch.testing.assert_close(together[:, row, : alone.shape[2]], alone[:, 0], rtol=0, atol=1e-2)
 
 
+@pytest.mark.parametrize("on_old_processors", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_gradients_in_half_precision_and_under_autocast(make_model, make_batch, sentences, dtype):
+def test_gradients_in_half_precision_and_under_autocast(
+    make_model, make_batch, sentences, dtype, on_old_processors, monkeypatch
+):
+    if on_old_processors:  # which have no instructions for these types
+        monkeypatch.setattr(matrix_products, "has_kernels_of", lambda dtype: False)
     batch = make_batch(sentences)
     exact = make_model(ElmoForPreTraining, dropout=0.0)
     exact(**batch).loss.backward()

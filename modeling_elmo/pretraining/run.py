@@ -75,8 +75,8 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         )
     if options.mixed_precision == "bf16" and accelerator.device.type == "cpu" and not has_kernels_of(torch.bfloat16):
         accelerator.print(
-            "warning: this processor has no instructions for bf16, which slow code stands in for; with "
-            "mixed_precision no the same training takes a fraction of the time"
+            "warning: this processor has no instructions for bf16: it multiplies in fp32 all the same, and with "
+            "mixed_precision no it need not convert"
         )
     check_batch_sizes(options, accelerator.num_processes)
     if accelerator.is_main_process:
