@@ -185,6 +185,25 @@ def test_half_precision_gives_float32(make_model, tokenizer):
     np.testing.assert_allclose(array, exact, atol=0.05)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_checkpoints_multiply_in_other_precisions(checkpoint, tmp_path, precision):
+    write_text(tmp_path / "text.txt", random_text(10))
+    arguments = [checkpoint, tmp_path / "text.txt", tmp_path / "vectors.npz", "--precision", precision]
+    assert cli.main(["embed", *map(str, arguments)]) == 0
+    found = read_file(tmp_path / "vectors.npz")
+    exact = list(modeling_elmo.embed(checkpoint, random_text(10), layers="all"))
+    for number, expected in enumerate(exact):
+        array = found[str(number)]
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, expected, atol=0.05)
+    assert (precision == "float32") == all(np.array_equal(found[str(n)], exact[n]) for n in range(10))
+
+
+def test_an_unknown_precision_is_named(checkpoint):
+    with pytest.raises(ValueError, match="precision is 'int4'"):
+        modeling_elmo.embed(checkpoint, ["the"], precision="int4")
+
+
 @pytest.mark.parametrize("layers", ["all", "mix", "top"])
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_long_sentences_in_pieces_are_exact(make_model, tokenizer, monkeypatch, layers, bidirectional):
@@ -219,6 +238,7 @@ def test_batches_hold_every_sentence_once_and_keep_their_size():
         ({"pooling": "max"}, "pooling is 'max'"),
         ({"sentences": "one text"}, "not one string"),
         ({"tokenizer": None}, "pass its tokenizer"),
+        ({"precision": "int8"}, "quantize this model yourself"),
     ],
 )
 def test_bad_options_are_refused_at_once(make_model, tokenizer, options, message):
@@ -456,6 +476,7 @@ def test_a_damaged_note_is_named(checkpoint, tmp_path, content):
         ({"layers": "top"}, "layers"),
         ({"boundaries": True}, "boundaries"),
         ({"layout": "bilm-tf"}, "layout"),
+        ({"precision": "int8"}, "precision"),
         ({"source": "other.txt"}, "input"),
         ({"model": "other model"}, "model"),
         ({"tokenizer": ElmoTokenizer(vocab=WORDS, word_splitting="unicode")}, "tokenizer"),

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from ..embedding.embed_file import LAYOUTS, embed_file
-from ..embedding.vectors import LAYERS
+from ..embedding.vectors import LAYERS, PRECISIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--boundaries", action="store_true", help="keep the vectors of <S> and </S>")
     parser.add_argument("--device", help="cpu, cuda, ... (default: the GPU if there is one)")
     parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of the products: bfloat16 and int8 (on CPU) are faster and less exact (default: that of the checkpoint)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace OUTPUT, or what another job left unfinished of it"
     )
 
@@ -51,6 +56,7 @@ def run(args: argparse.Namespace):
             boundaries=args.boundaries,
             overwrite=args.overwrite,
             device=args.device,
+            precision=args.precision,
         )
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

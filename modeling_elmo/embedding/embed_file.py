@@ -51,6 +51,7 @@ def embed_file(
     overwrite: bool = False,
     progress: bool | None = None,
     device: str | None = None,
+    precision: str | None = None,
 ) -> EmbeddingSummary:
     """Writes the vectors of a text, one sentence a line, as one float32 array a sentence named by the line's number
     from 0. A line without words has an array without words: line numbers stay true.
@@ -76,6 +77,8 @@ def embed_file(
         overwrite: whether an existing file, or the beginnings of another, may be replaced.
         progress: whether a progress bar is shown; by default where standard error is a terminal.
         device: where a checkpoint given by name is put; by default the GPU if there is one.
+        precision: in which a checkpoint given by name multiplies, `"float32"`, `"bfloat16"` or `"int8"` (see
+            [`quantize`]; on CPU); by default the one it was saved in. The vectors are written in float32.
 
     Raises:
         ValueError: for options that do not fit together; for input that is not as said above, naming file and line;
@@ -92,7 +95,7 @@ def embed_file(
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
     with TextInput(source) as text:
-        embedder = ElmoEmbedder(model, layers, tokenizer, boundaries, device)
+        embedder = ElmoEmbedder(model, layers, tokenizer, boundaries, device, precision)
 
         def read() -> Iterator[Sentence]:
             if layout == "e2e-coref":
@@ -109,6 +112,7 @@ def embed_file(
             "tokenized": str(tokenized),
             "layout": layout if is_hdf5 else "",
             "boundaries": str(boundaries),
+            "precision": str(precision),
         }
         partial = target.with_name(target.name + ".partial")
         note = ProgressNote(partial.with_name(partial.name + ".json"), job)

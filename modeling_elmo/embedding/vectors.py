@@ -11,10 +11,12 @@ from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from ..modeling_elmo import ElmoModel, evaluation_mode
+from ..quantization import quantize
 from .batches import BATCH_TOKENS, batches, encode_batch, windows
 
 LAYERS = ("all", "top", "average", "mix")
 POOLINGS = (None, "mean")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 class ElmoEmbedder:
@@ -27,6 +29,8 @@ class ElmoEmbedder:
         tokenizer: by default that of the checkpoint which the model came from.
         boundaries: whether the vectors of `<S>` and `</S>` are kept.
         device: where a checkpoint given by name is put; by default the GPU if there is one.
+        precision: in which a checkpoint given by name multiplies, `"float32"`, `"bfloat16"` or `"int8"` (see
+            [`quantize`]; on CPU); by default the one it was saved in.
 
     Raises:
         ValueError: for unknown layers; where no tokenizer is known; for a combination by which a sentence's vectors
@@ -40,12 +44,15 @@ class ElmoEmbedder:
         tokenizer=None,
         boundaries: bool = False,
         device: str | None = None,
+        precision: str | None = None,
     ):
         if layers not in LAYERS:
             raise ValueError(f"layers is {layers!r}; choose one of {LAYERS}")
         if isinstance(model, (str, Path)):
             tokenizer = tokenizer if tokenizer is not None else load(AutoTokenizer, model)
-            model = put_on(load(AutoModel, model), device)
+            model = load_in(precision, model, device)
+        elif precision is not None:
+            raise ValueError("precision is for a checkpoint given by name: cast or quantize this model yourself")
         elif tokenizer is None:
             if not model.name_or_path:
                 raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")
@@ -135,6 +142,16 @@ def load(auto_class: type, name: str | Path, **options):
         raise ValueError(f"{name} is damaged, or its files do not fit each other: {error}") from error
 
 
+def load_in(precision: str | None, name: str | Path, device: str | None) -> PreTrainedModel:
+    """The model of a checkpoint, ready to multiply in that precision."""
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"precision is {precision!r}; choose one of {PRECISIONS}")
+    if precision == "int8":
+        return quantize(put_on(load(AutoModel, name, dtype=torch.float32), device or "cpu"))
+    options = {} if precision is None else {"dtype": getattr(torch, precision)}
+    return put_on(load(AutoModel, name, **options), device)
+
+
 def put_on(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
     """The model on a device, by default the GPU if there is one.
 
@@ -156,6 +173,7 @@ def embed(
     boundaries: bool = False,
     pooling: str | None = None,
     device: str | None = None,
+    precision: str | None = None,
 ) -> Iterator[np.ndarray]:
     """Vectors of each sentence's words, in order, one float32 array a sentence.
 
@@ -173,6 +191,8 @@ def embed(
         pooling: `"mean"`: one vector a sentence, the mean over T (zeros for a sentence without words), which drops
             T from the shapes.
         device: where a checkpoint given by name is put; by default the GPU if there is one.
+        precision: in which a checkpoint given by name multiplies, `"float32"`, `"bfloat16"` or `"int8"` (see
+            [`quantize`]; on CPU); by default the one it was saved in.
 
     Raises:
         ValueError: for unknown options, and, when its turn comes, for a sentence that has an empty word.
@@ -181,7 +201,7 @@ def embed(
         raise ValueError("sentences must be an iterable of sentences, not one string: pass [text]")
     if pooling not in POOLINGS:
         raise ValueError(f"pooling is {pooling!r}; choose one of {POOLINGS}")
-    embedder = ElmoEmbedder(model, layers, tokenizer, boundaries, device)
+    embedder = ElmoEmbedder(model, layers, tokenizer, boundaries, device, precision)
     return _embed(embedder, sentences, pooling)
 
 
