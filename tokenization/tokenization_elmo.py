@@ -60,8 +60,6 @@ _PRE_TOKENIZERS = {
 }
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-# The Rust vocabulary holds a word once. A row whose word stands again further down is stored as word, NUL, row number.
-_SHADOWED = re.compile(r"\0\d+$")
 
 
 class ElmoTokenizer(TokenizersBackend):
@@ -319,7 +317,7 @@ class ElmoTokenizer(TokenizersBackend):
         key = (len(self), *special)
         cache = self.cache
         if key not in cache:
-            table = self._characters.encode([_SHADOWED.sub("", word) for word in self._rows()])
+            table = self._characters.encode([_unmarked(word, row) for row, word in enumerate(self._rows())])
             rows = (*self._characters.boundaries, 0)
             for token, row in reversed(list(zip(special, rows, strict=True))):
                 if token is not None:
@@ -499,9 +497,10 @@ class ElmoTokenizer(TokenizersBackend):
 
     def convert_ids_to_tokens(self, ids: int | list[int], skip_special_tokens: bool = False) -> str | list[str] | None:
         tokens = super().convert_ids_to_tokens(ids, skip_special_tokens)
+        row_of = self._tokenizer.token_to_id
         if isinstance(tokens, list):
-            return [token and _SHADOWED.sub("", token) for token in tokens]
-        return tokens and _SHADOWED.sub("", tokens)
+            return [token and _unmarked(token, row_of(token)) for token in tokens]
+        return tokens and _unmarked(tokens, row_of(tokens))
 
     def pad(
         self,
@@ -676,13 +675,23 @@ def _vocabulary_rows(vocab: Sequence[str] | dict[str, int], special: list[str]) 
     return rows
 
 
+def _mark(row: int) -> str:
+    """What stands behind the word of a row that has none, or one that stands again further down: the Rust vocabulary
+    holds a word once."""
+    return f"\0{row}"
+
+
+def _unmarked(word: str, row: int) -> str:
+    return word.removesuffix(_mark(row))
+
+
 def _backend(rows: list[str | None], unk_token: str, longest: int | None) -> Tokenizer:
     """A Rust tokenizer that looks up whole words, in code points no longer than `longest`."""
     last = {word: row for row, word in enumerate(rows)}
     vocab = last
     if len(last) < len(rows) or None in last:
         last[None] = None
-        vocab = {word if last[word] == row else f"{word or ''}\0{row}": row for row, word in enumerate(rows)}
+        vocab = {word if last[word] == row else f"{word or ''}{_mark(row)}": row for row, word in enumerate(rows)}
     # WordPiece, not WordLevel: pipelines then know that no word is a part of another. No entry may begin with the
     # prefix, so that no word is ever taken apart.
     prefix = "\0"
