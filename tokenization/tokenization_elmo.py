@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import BatchEncoding, TokenizersBackend
+from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, TensorType, to_numpy
 
 __all__ = ["ElmoTokenizer"]
@@ -345,6 +346,9 @@ class ElmoTokenizer(TokenizersBackend):
         text,
         text_pair=None,
         *,
+        add_special_tokens: bool = True,
+        truncation_strategy: TruncationStrategy = TruncationStrategy.DO_NOT_TRUNCATE,
+        max_length: int | None = None,
         is_split_into_words: bool = False,
         split_special_tokens: bool | None = None,
         return_tensors: str | TensorType | None = None,
@@ -358,6 +362,11 @@ class ElmoTokenizer(TokenizersBackend):
         texts = text if is_batch else [text]
         pairs = text_pair if is_batch else [text_pair] if text_pair else None
         _check_texts(texts, pairs, is_split_into_words)
+        if truncation_strategy != TruncationStrategy.DO_NOT_TRUNCATE and add_special_tokens:
+            are_pairs = pairs is not None or any(_is_pair(sample, is_split_into_words) for sample in texts)
+            marks = self.num_special_tokens_to_add(are_pairs)
+            if max_length is not None and max_length < marks:  # Rust would cut nothing
+                raise ValueError(f"max_length is {max_length}, but the special tokens alone are {marks}")
         if split_special_tokens is None:
             split_special_tokens = self.split_special_tokens
         split_special_tokens |= is_split_into_words
@@ -369,6 +378,9 @@ class ElmoTokenizer(TokenizersBackend):
         lists_wanted = return_tensors is None
         view = self._view(is_split_into_words, split_special_tokens)
         options = {
+            "add_special_tokens": add_special_tokens,
+            "truncation_strategy": truncation_strategy,
+            "max_length": max_length,
             "is_split_into_words": is_split_into_words,
             "split_special_tokens": split_special_tokens,
             "return_token_type_ids": return_token_type_ids and lists_wanted,
@@ -771,6 +783,10 @@ def _is_nested(words) -> bool:
     return len(words) > 0 and isinstance(words[0], (list, tuple))
 
 
+def _is_pair(sample, is_split_into_words: bool) -> bool:
+    return _is_nested(sample) if is_split_into_words else not isinstance(sample, str)
+
+
 def _empty_word(sentence: int, position: int, where: str = "") -> ValueError:
     return ValueError(f"word {position} of sentence {sentence}{where} is empty (counted from 0); leave it out")
 
@@ -826,7 +842,7 @@ def _words_at(
     for owner, places in zip(owners.tolist(), np.split(positions, first[1:]), strict=True):
         encoding, sample = encodings[owner], samples[owner]
         places = (places - (ends[owner] - lengths[owner])).tolist()
-        is_pair = _is_nested(sample) if is_split_into_words else not isinstance(sample, str)
+        is_pair = _is_pair(sample, is_split_into_words)
         sequences = encoding.sequence_ids if is_pair else None
         spans = encoding.word_ids if is_split_into_words else encoding.offsets
         for place in places:
