@@ -139,6 +139,10 @@ class ElmoTokenizer(TokenizersBackend):
             # A pre-tokenizer that is none of ours was put there by hand and stays.
             if self._saved_word_splitting() not in (None, word_splitting):
                 self._tokenizer.pre_tokenizer = _PRE_TOKENIZERS[word_splitting]
+            if ("add_bos_token" in kwargs) != ("add_eos_token" in kwargs):  # the other one stays as it was saved
+                framing = self._tokenizer.encode("").tokens
+                saved = {"add_bos_token": str(bos_token) in framing, "add_eos_token": str(eos_token) in framing}
+                kwargs = {**saved, **kwargs}
         else:
             rows = _vocabulary_rows([] if vocab is None else vocab, special)
             longest = None if character_vocab is None else max_characters_per_token - 2
