@@ -4,6 +4,7 @@ import logging
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ from .quantization import Int8Linear
 
 def export_onnx(model: ElmoModel, target: str | Path):
     """Writes `model`, as it is in evaluation mode, to the ONNX file `target`; batch and length vary freely.
+
+    The file has its name when it is complete. Weights of more than 1.5 GB stand beside it, in `target` + `.data`.
 
     The file's inputs are what the tokenizer makes: `character_ids` (int16, `(batch, sequence, characters)`) where the
     model reads characters, `input_ids` (int64, `(batch, sequence)`) where it has a word embedding, and
@@ -67,7 +70,11 @@ def export_onnx(model: ElmoModel, target: str | Path):
             )
     finally:
         log.setLevel(level)
-    program.save(target)
+    target = Path(target)
+    with TemporaryDirectory(prefix=f".{target.name}.", suffix=".partial", dir=target.parent) as folder:
+        program.save(Path(folder, target.name))  # which names the weights beside it by this name
+        for file in sorted(Path(folder).iterdir(), reverse=True):  # those first
+            file.replace(target.with_name(file.name))
 
 
 class OnnxElmo(nn.Module):

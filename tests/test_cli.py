@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conversion.published_bilm import make_arrays, make_options, write_bilm
 
 from modeling_elmo import cli
@@ -180,3 +181,13 @@ def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path, capsys, command):
     breaks(weights, lambda content: content[:-8])  # a copy that was cut short
     breaks(config, lambda content: content.replace(b'"cell_size": ', b'"cell_size": 1'))  # of another model
     breaks(config, lambda content: content.replace(b'"cell_size": ', b'"cell_size": -'))  # impossible
+    for other in (b"", b"5", b"[]"):
+        breaks(config, lambda content, other=other: other)
+    breaks(config, lambda content: content.replace(b'"dtype": "float32"', b'"dtype": "float31"'))
+    breaks(tokenizer, lambda content: b"{}")
+
+    weights.unlink()
+    weights = checkpoint / "pytorch_model.bin"
+    torch.save([torch.zeros(1)], weights)
+    for other in (b"", b"version https://git-lfs.github.com/spec/v1\n", weights.read_bytes()):
+        breaks(weights, lambda content, other=other: other)

@@ -65,6 +65,31 @@ def test_the_model_stays_as_it_is(make_model, tmp_path):
     assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_an_interruption_leaves_what_was_there(make_model, tmp_path, monkeypatch):
+    target = tmp_path / "elmo.onnx"
+    target.write_text("of before")
+
+    def save(program, path):
+        path.write_text("half a fi")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torch.onnx.ONNXProgram.save", save)
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx(make_model(), target)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("elmo.onnx", "of before")]
+
+
+def test_weights_beside_the_file_are_found(make_model, make_batch, sentences, tmp_path, monkeypatch):
+    save = torch.onnx.ONNXProgram.save
+    monkeypatch.setattr("torch.onnx.ONNXProgram.save", lambda *args: save(*args, external_data=True))
+    model = make_model()
+    export_onnx(model, tmp_path / "elmo.onnx")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["elmo.onnx", "elmo.onnx.data"]
+    batch = make_batch(sentences)
+    got = run(onnxruntime.InferenceSession(tmp_path / "elmo.onnx"), batch)["last_hidden_state"]
+    torch.testing.assert_close(got, model(**batch).last_hidden_state.detach(), atol=1e-5, rtol=0)
+
+
 def test_what_cannot_be_exported_is_refused(make_model, tmp_path, monkeypatch):
     target = tmp_path / "elmo.onnx"
     with pytest.raises(TypeError, match="`elmo`"):

@@ -296,10 +296,16 @@ def test_score_command_leaves_no_half_file(checkpoint, tmp_path, capsys):
     source, output = tmp_path / "text.txt", tmp_path / "words.tsv"
     source.write_bytes(b"the bank\n" * 10_000 + b"\xff\n")
     output.write_text("of another text\n")
-    assert cli.main(["score", str(checkpoint), str(source), "--tokenized", "--output", str(output)]) == 2
+    command = ["score", str(checkpoint), str(source), "--tokenized", "--output", str(output), "--device", "cpu"]
+    assert cli.main(command) == 2
+    assert "words.tsv exists already; pass --overwrite" in capsys.readouterr().err
+    assert cli.main([*command, "--overwrite"]) == 2
     assert "text.txt:10001: not UTF-8" in capsys.readouterr().err
     assert output.read_text() == "of another text\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt", "words.tsv"]
+    source.write_text("the bank\n")
+    assert cli.main([*command, "--overwrite"]) == 0
+    assert "\tbank\t" in output.read_text()
 
 
 def test_substitutes_command(checkpoint, model, tokenizer, capsys):

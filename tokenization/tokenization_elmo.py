@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import BatchEncoding, TokenizersBackend
+from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy, TensorType, to_numpy
 
 __all__ = ["ElmoTokenizer"]
@@ -60,8 +61,6 @@ _PRE_TOKENIZERS = {
 }
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-# The Rust vocabulary holds a word once. A row whose word stands again further down is stored as word, NUL, row number.
-_SHADOWED = re.compile(r"\0\d+$")
 
 
 class ElmoTokenizer(TokenizersBackend):
@@ -140,6 +139,10 @@ class ElmoTokenizer(TokenizersBackend):
             # A pre-tokenizer that is none of ours was put there by hand and stays.
             if self._saved_word_splitting() not in (None, word_splitting):
                 self._tokenizer.pre_tokenizer = _PRE_TOKENIZERS[word_splitting]
+            if ("add_bos_token" in kwargs) != ("add_eos_token" in kwargs):  # the other one stays as it was saved
+                framing = self._tokenizer.encode("").tokens
+                saved = {"add_bos_token": str(bos_token) in framing, "add_eos_token": str(eos_token) in framing}
+                kwargs = {**saved, **kwargs}
         else:
             rows = _vocabulary_rows([] if vocab is None else vocab, special)
             longest = None if character_vocab is None else max_characters_per_token - 2
@@ -319,7 +322,7 @@ class ElmoTokenizer(TokenizersBackend):
         key = (len(self), *special)
         cache = self.cache
         if key not in cache:
-            table = self._characters.encode([_SHADOWED.sub("", word) for word in self._rows()])
+            table = self._characters.encode([_unmarked(word, row) for row, word in enumerate(self._rows())])
             rows = (*self._characters.boundaries, 0)
             for token, row in reversed(list(zip(special, rows, strict=True))):
                 if token is not None:
@@ -347,6 +350,9 @@ class ElmoTokenizer(TokenizersBackend):
         text,
         text_pair=None,
         *,
+        add_special_tokens: bool = True,
+        truncation_strategy: TruncationStrategy = TruncationStrategy.DO_NOT_TRUNCATE,
+        max_length: int | None = None,
         is_split_into_words: bool = False,
         split_special_tokens: bool | None = None,
         return_tensors: str | TensorType | None = None,
@@ -360,6 +366,11 @@ class ElmoTokenizer(TokenizersBackend):
         texts = text if is_batch else [text]
         pairs = text_pair if is_batch else [text_pair] if text_pair else None
         _check_texts(texts, pairs, is_split_into_words)
+        if truncation_strategy != TruncationStrategy.DO_NOT_TRUNCATE and add_special_tokens:
+            are_pairs = pairs is not None or any(_is_pair(sample, is_split_into_words) for sample in texts)
+            marks = self.num_special_tokens_to_add(are_pairs)
+            if max_length is not None and max_length < marks:  # Rust would cut nothing
+                raise ValueError(f"max_length is {max_length}, but the special tokens alone are {marks}")
         if split_special_tokens is None:
             split_special_tokens = self.split_special_tokens
         split_special_tokens |= is_split_into_words
@@ -371,6 +382,9 @@ class ElmoTokenizer(TokenizersBackend):
         lists_wanted = return_tensors is None
         view = self._view(is_split_into_words, split_special_tokens)
         options = {
+            "add_special_tokens": add_special_tokens,
+            "truncation_strategy": truncation_strategy,
+            "max_length": max_length,
             "is_split_into_words": is_split_into_words,
             "split_special_tokens": split_special_tokens,
             "return_token_type_ids": return_token_type_ids and lists_wanted,
@@ -499,9 +513,10 @@ class ElmoTokenizer(TokenizersBackend):
 
     def convert_ids_to_tokens(self, ids: int | list[int], skip_special_tokens: bool = False) -> str | list[str] | None:
         tokens = super().convert_ids_to_tokens(ids, skip_special_tokens)
+        row_of = self._tokenizer.token_to_id
         if isinstance(tokens, list):
-            return [token and _SHADOWED.sub("", token) for token in tokens]
-        return tokens and _SHADOWED.sub("", tokens)
+            return [token and _unmarked(token, row_of(token)) for token in tokens]
+        return tokens and _unmarked(tokens, row_of(tokens))
 
     def pad(
         self,
@@ -676,13 +691,23 @@ def _vocabulary_rows(vocab: Sequence[str] | dict[str, int], special: list[str]) 
     return rows
 
 
+def _mark(row: int) -> str:
+    """What stands behind the word of a row that has none, or one that stands again further down: the Rust vocabulary
+    holds a word once."""
+    return f"\0{row}"
+
+
+def _unmarked(word: str, row: int) -> str:
+    return word.removesuffix(_mark(row))
+
+
 def _backend(rows: list[str | None], unk_token: str, longest: int | None) -> Tokenizer:
     """A Rust tokenizer that looks up whole words, in code points no longer than `longest`."""
     last = {word: row for row, word in enumerate(rows)}
     vocab = last
     if len(last) < len(rows) or None in last:
         last[None] = None
-        vocab = {word if last[word] == row else f"{word or ''}\0{row}": row for row, word in enumerate(rows)}
+        vocab = {word if last[word] == row else f"{word or ''}{_mark(row)}": row for row, word in enumerate(rows)}
     # WordPiece, not WordLevel: pipelines then know that no word is a part of another. No entry may begin with the
     # prefix, so that no word is ever taken apart.
     prefix = "\0"
@@ -762,6 +787,10 @@ def _is_nested(words) -> bool:
     return len(words) > 0 and isinstance(words[0], (list, tuple))
 
 
+def _is_pair(sample, is_split_into_words: bool) -> bool:
+    return _is_nested(sample) if is_split_into_words else not isinstance(sample, str)
+
+
 def _empty_word(sentence: int, position: int, where: str = "") -> ValueError:
     return ValueError(f"word {position} of sentence {sentence}{where} is empty (counted from 0); leave it out")
 
@@ -817,7 +846,7 @@ def _words_at(
     for owner, places in zip(owners.tolist(), np.split(positions, first[1:]), strict=True):
         encoding, sample = encodings[owner], samples[owner]
         places = (places - (ends[owner] - lengths[owner])).tolist()
-        is_pair = _is_nested(sample) if is_split_into_words else not isinstance(sample, str)
+        is_pair = _is_pair(sample, is_split_into_words)
         sequences = encoding.sequence_ids if is_pair else None
         spans = encoding.word_ids if is_split_into_words else encoding.offsets
         for place in places:

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser):
         help="words are what stands between white space; otherwise the checkpoint's tokenizer splits the lines",
     )
     parser.add_argument("--device", help="cpu, cuda, ... (default: the GPU if there is one)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --output")
 
 
 def run(args: argparse.Namespace):
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace):
         raise ValueError(f"{args.output}: unknown kind of file; the name must end in one of {', '.join(WRITERS)}")
     if args.output and Path(args.output).is_dir():
         raise IsADirectoryError(f"{args.output} is a folder; give the name of a file")
+    if args.output and Path(args.output).exists() and not args.overwrite:
+        raise FileExistsError(f"{args.output} exists already; pass --overwrite to replace it")
     total = TextScore()
     with TextInput(args.input) as text:
         model, tokenizer = load_language_model(args.checkpoint, device=args.device)

@@ -1,5 +1,6 @@
 """weights.hdf5 of the published biLMs: opened only if every array in it is plain and numeric."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +71,17 @@ def walk(path: Path, group: "h5py.Group", h5py, prefix: str = "") -> Iterator[tu
             raise ConversionError(f"{path}: {key} is stored in another file, which is not followed")
         elif item.dtype.kind != "f":
             raise ConversionError(f"{path}: {key} has dtype {item.dtype}; weights are floating-point numbers")
-        elif item.size and not item.id.get_storage_size():  # HDF5 would give zeros
-            raise ConversionError(f"{path}: {key} of shape {item.shape} was never written, the file is not complete")
+        elif not is_written(item):  # HDF5 would give zeros
+            raise ConversionError(
+                f"{path}: {key} of shape {item.shape} was never written, or not all of it: the file is not complete"
+            )
         else:
             yield key, item
+
+
+def is_written(item: "h5py.Dataset") -> bool:
+    """Whether every value of an array has its place in the file."""
+    if item.chunks is None or not item.size:
+        return not item.size or item.id.get_storage_size() > 0
+    chunks = (-(-length // width) for length, width in zip(item.shape, item.chunks, strict=True))
+    return item.id.get_num_chunks() == math.prod(chunks)

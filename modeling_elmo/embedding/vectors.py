@@ -1,13 +1,11 @@
 """Vectors of words in sentences."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from json import JSONDecodeError
 from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from ..modeling_elmo import ElmoModel, evaluation_mode
@@ -133,13 +131,32 @@ def load(auto_class: type, name: str | Path, **options):
     path = Path(name)
     if path.is_file():
         raise ValueError(f"{name} is a file; give the folder of a checkpoint")
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ValueError(f"{name} has no config.json; `elmo convert` makes a checkpoint of published weights")
+    if path.is_dir():
+        check_config(path / "config.json")
     try:
         return auto_class.from_pretrained(name, **options)
-    except (SafetensorError, StrictDataclassError, JSONDecodeError, UnicodeDecodeError, RuntimeError) as error:
-        # RuntimeError is that of weights of other shapes.
-        raise ValueError(f"{name} is damaged, or its files do not fit each other: {error}") from error
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # damage has many kinds of error
+        if isinstance(error, ValueError) and str(name) in str(error):
+            raise
+        # PyTorch says first how to run a pickle's code, and last what is wrong with it.
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+        raise ValueError(
+            f"{name} is damaged, or its files do not fit each other: {auto_class.__name__} says {reason}"
+        ) from error
+
+
+def check_config(path: Path) -> None:
+    """Raises ValueError, naming the file, if it is no JSON object."""
+    if not path.is_file():
+        raise ValueError(f"{path.parent} has no config.json; `elmo convert` makes a checkpoint of published weights")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a JSON file: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds a JSON {type(config).__name__}; it must be an object")
 
 
 def load_in(precision: str | None, name: str | Path, device: str | None) -> PreTrainedModel:

@@ -129,6 +129,18 @@ def test_array_that_was_never_written(published, tmp_path):
     refused(published, tmp_path, r"char_embed of shape \(261, 5\) was never written")
 
 
+def test_array_with_a_gap(published, tmp_path):
+    with h5py.File(published / "weights.hdf5", "a") as file:
+        values = file["char_embed"][()]
+        del file["char_embed"]
+        array = file.create_dataset("char_embed", values.shape, np.float32, chunks=(100, 2))
+        array[:, :4] = values[:, :4]
+    refused(published, tmp_path, r"char_embed of shape \(261, 5\) was never written, or not all of it")
+    with h5py.File(published / "weights.hdf5", "a") as file:
+        file["char_embed"][:, 4:] = values[:, 4:]
+    assert convert(published, tmp_path / "converted").model.config.character_embedding_size == 5
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

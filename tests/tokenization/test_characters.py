@@ -107,6 +107,14 @@ def test_table(tokenizer, byte_row, begin_row, end_row):
     assert table.tolist() == [begin_row, end_row, byte_row("<UNK>"), *map(byte_row, words), [0] * 50]
 
 
+@pytest.mark.parametrize("words", [["a\x007", "b"], ["a", "b", "b\x009", "a"]])
+def test_words_that_end_in_nul_and_digits(words, byte_row):
+    tokenizer = ElmoTokenizer(words)
+    assert tokenizer.character_table[3:-1].tolist() == [byte_row(word) for word in words]
+    assert tokenizer.convert_ids_to_tokens(list(range(3, 3 + len(words)))) == words
+    assert tokenizer(words, is_split_into_words=True)["character_ids"][1:-1] == [byte_row(word) for word in words]
+
+
 def test_table_follows_added_tokens(tokenizer, byte_row):
     tokenizer.character_table  # noqa: B018  made before the change
     tokenizer.add_tokens(["dog"])

@@ -151,6 +151,17 @@ def test_truncation(tokenizer, rows_of):
     assert pair["character_ids"] == rows_of(["<S>", "the", "cat", "</S>", "<S>", "d", "e", "</S>"])
 
 
+@pytest.mark.parametrize("text", ["the cat", ["the cat"], ["the cat", "dog"]])
+def test_less_room_than_the_boundaries_take_is_an_error(tokenizer, text):
+    assert np.shape(tokenizer(text, truncation=True, max_length=2)["input_ids"])[-1] == 2
+    with pytest.raises(ValueError, match="max_length is 1, but the special tokens alone are 2"):
+        tokenizer(text, truncation=True, max_length=1)
+    assert np.shape(tokenizer(text, truncation=True, max_length=1, add_special_tokens=False)["input_ids"])[-1] == 1
+    for pair in ({"text": text, "text_pair": text}, {"text": [("the cat", "dog")]}):
+        with pytest.raises(ValueError, match="max_length is 3, but the special tokens alone are 4"):
+            tokenizer(**pair, truncation=True, max_length=3)
+
+
 @pytest.mark.parametrize("is_split", [False, True])
 def test_overflow(tokenizer, rows_of, is_split):
     sentences = [["the", "b", "c", "d", "e"], ["cat"]]

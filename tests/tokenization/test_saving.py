@@ -126,6 +126,15 @@ def test_options_can_be_changed_on_loading(tmp_path):
     assert ElmoTokenizer.from_pretrained(tmp_path).split_words("the cat.") == ["the", "cat."]
 
 
+def test_one_boundary_can_be_turned_off_on_loading(tmp_path):
+    ElmoTokenizer(["a"]).save_pretrained(tmp_path)
+    for option, tokens in (("add_bos_token", ["a", "</S>"]), ("add_eos_token", ["<S>", "a"])):
+        tokenizer = ElmoTokenizer.from_pretrained(tmp_path, **{option: False})
+        assert tokenizer("a").tokens() == tokens
+        tokenizer.save_pretrained(tmp_path / option)
+        assert ElmoTokenizer.from_pretrained(tmp_path / option)("a").tokens() == tokens
+
+
 def test_splitting_set_by_hand_stays(tmp_path):
     tokenizer = make("words")
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit("|")
