@@ -56,6 +56,8 @@ def load_model(arguments: ModelArguments, auto_class, train_texts: Iterable[str 
             character_vocab=tokenizer.character_vocab,
         )
         options |= word_fields(tokenizer)
+    # Whatever it was saved in: AdamW's steps are smaller than what float16 and bfloat16 tell apart.
+    options["dtype"] = torch.float32
     try:
         model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
     except RuntimeError as error:

@@ -174,3 +174,11 @@ def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypa
     examples = {"train": [], "validation": []}
     with pytest.raises(Filled):
         finetune(model, ElmoTokenizer(), examples, {}, data, None, FinetuningArguments(str(tmp_path)), {})
+
+
+def test_a_checkpoint_in_half_precision_is_trained_in_full(make_model, tmp_path):
+    ElmoTokenizer(vocab=["bank"]).save_pretrained(tmp_path)
+    make_model(ElmoModel).half().save_pretrained(tmp_path)
+    arguments = ModelArguments(model_name_or_path=str(tmp_path))
+    model = load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)[1]
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
