@@ -126,6 +126,10 @@ class TaskTrainer(Trainer):
         # Trainer's own groups by length here too; but a prediction belongs to an example by its place.
         return SequentialSampler(eval_dataset)
 
+    def _track_num_input_tokens(self, inputs: dict[str, torch.Tensor]):
+        # Trainer counts the numbers of the model's main input, fifty characters a word; cached layers have none.
+        super()._track_num_input_tokens(inputs | {self.model.main_input_name: inputs["attention_mask"]})
+
 
 def finetune(
     model,
