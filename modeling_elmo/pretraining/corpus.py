@@ -123,9 +123,9 @@ def open_corpus(
 
     Args:
         source: `"embedded"` (English prose that the installation carries, see embedded_corpus.py); a file, a folder
-            (its files, recursively, in order of their names), a glob, or a list of those; the name of a dataset on the
-            Hub, which is streamed; or a `datasets.Dataset` or `IterableDataset`. Files are text, `.jsonl` (also as
-            `.gz` and `.zst`) or `.parquet`.
+            (its files, recursively, in order of their names), a glob, or a list of those, of which no file is read
+            twice; the name of a dataset on the Hub, which is streamed; or a `datasets.Dataset` or `IterableDataset`.
+            Files are text, `.jsonl` (also as `.gz` and `.zst`) or `.parquet`.
         text_format, language, lines_per_record: see `Corpus`.
         column: the column with the text, for tables: text, or a list of words.
         split, configuration: which split and configuration of a dataset on the Hub.
@@ -149,7 +149,7 @@ def open_corpus(
     if isinstance(source, str) and not _looks_like_files(source):
         return _hub_corpus(source, configuration, split, column, options)
     sources = [source] if isinstance(source, str | Path) else source
-    paths = [path for each in sources for path in _files(str(each))]
+    paths = list({path.resolve(): path for each in sources for path in _files(str(each))}.values())
     if not paths:
         raise CorpusError("the list of files to read is empty")
     return Corpus(tuple(file_shard(path, column) for path in paths), **options)

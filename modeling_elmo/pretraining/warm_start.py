@@ -34,7 +34,10 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
     A softmax that the checkpoint lacks starts anew. With another vocabulary than the checkpoint's, words known to both
     keep their rows of the softmax and of the word embedding; new ones start at the row of the unknown word.
     """
-    source, loading = ElmoForPreTraining.from_pretrained(arguments.init_from, output_loading_info=True)
+    # Whatever it was saved in: the optimizers' steps are smaller than what float16 and bfloat16 tell apart.
+    source, loading = ElmoForPreTraining.from_pretrained(
+        arguments.init_from, dtype=torch.float32, output_loading_info=True
+    )
     if not arguments.rebuild_vocabulary:
         return source
     options = source.config.to_diff_dict()

@@ -102,6 +102,9 @@ class FinetuningArguments(TrainingArguments):
         super().__post_init__()
         if self.optim not in ("adamw_torch", "adamw_torch_fused") or self.optim_args:
             raise ValueError("the recipes train with AdamW of PyTorch: leave --optim and --optim_args out")
+        for name in ("dataloader_drop_last", "prediction_loss_only", "batch_eval_metrics"):
+            if getattr(self, name):  # Trainer heeds them where it evaluates, too
+                raise ValueError(f"the recipes need the predictions for all examples at once: leave --{name} out")
 
     @property
     def split_seed(self) -> int:

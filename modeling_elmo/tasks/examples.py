@@ -39,11 +39,17 @@ def encode_tagged(
 def _encoded(tokenizer, texts, pairs) -> Iterator[tuple[dict[str, np.ndarray], list[int | None]]]:
     """Examples, and the number of the word that each of their tokens is."""
     is_split = len(texts) > 0 and not isinstance(texts[0], str)
+    marks = (tokenizer.bos_token, tokenizer.eos_token)
+
+    def plain(text: Text) -> Text:
+        # A word that is written like a boundary mark would be one to the heads, and no word.
+        return text if isinstance(text, str) else [word.lower() if word in marks else word for word in text]
+
     for start in range(0, len(texts), TEXTS_PER_CALL):
         chunk = slice(start, start + TEXTS_PER_CALL)
         batch = tokenizer(
-            list(texts[chunk]),
-            None if pairs is None else list(pairs[chunk]),
+            list(map(plain, texts[chunk])),
+            None if pairs is None else list(map(plain, pairs[chunk])),
             is_split_into_words=is_split,
             padding=True,
             return_tensors="np",

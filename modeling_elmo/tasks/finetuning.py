@@ -56,6 +56,8 @@ def load_model(arguments: ModelArguments, auto_class, train_texts: Iterable[str 
             character_vocab=tokenizer.character_vocab,
         )
         options |= word_fields(tokenizer)
+    # Whatever it was saved in: AdamW's steps are smaller than what float16 and bfloat16 tell apart.
+    options["dtype"] = torch.float32
     try:
         model = auto_class.from_pretrained(arguments.model_name_or_path, freeze_bilm=not arguments.unfreeze, **options)
     except RuntimeError as error:
@@ -123,6 +125,10 @@ class TaskTrainer(Trainer):
     def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
         # Trainer's own groups by length here too; but a prediction belongs to an example by its place.
         return SequentialSampler(eval_dataset)
+
+    def _track_num_input_tokens(self, inputs: dict[str, torch.Tensor]):
+        # Trainer counts the numbers of the model's main input, fifty characters a word; cached layers have none.
+        super()._track_num_input_tokens(inputs | {self.model.main_input_name: inputs["attention_mask"]})
 
 
 def finetune(

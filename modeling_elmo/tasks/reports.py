@@ -15,7 +15,7 @@ def checkpoint_name(training: TrainingArguments) -> str:
 
 def describe_results(metrics: dict[str, dict[str, float]]) -> str:
     """A Markdown table, a row for each split."""
-    skipped = ("runtime", "per_second", "_time", "model_preparation")
+    skipped = ("runtime", "per_second", "_time", "model_preparation", "_mem_")
     rows = {
         split: {
             key.removeprefix(f"{split}_"): value

@@ -45,6 +45,8 @@ def load_splits(
         splits = {name: read_rows(loaded[name]) for name in ("train", "validation", "test") if name in loaded}
         if "train" not in splits:
             raise ValueError(f"{data.dataset_name} has no split 'train', only {sorted(loaded)}")
+        if not splits.get("test", True):  # its labels are kept secret, as GLUE's
+            del splits["test"]
     else:
         files = {"train": data.train_file, "validation": data.validation_file, "test": data.test_file}
         splits = {name: read_file(path) for name, path in files.items() if path is not None}

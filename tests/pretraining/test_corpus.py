@@ -28,6 +28,7 @@ def test_files_folders_globs_and_lists(folder):
     assert records(open_corpus(str(folder))) == [*of_a, *of_b, "first of deep/c.txt", "second of deep/c.txt"]
     assert records(open_corpus(f"{folder}/*.txt")) == of_a + of_b
     assert records(open_corpus([folder / "b.txt", f"{folder}/a*"])) == of_b + of_a
+    assert records(open_corpus([folder / "b.txt", f"{folder}/*.txt", f"{folder}/deep/../a.txt"])) == of_b + of_a
 
 
 @pytest.mark.parametrize("source", ["nothing/here.txt", "nothing-*.gz", "missing.jsonl", []])

@@ -478,6 +478,14 @@ def test_going_on_from_a_checkpoint(tmp_path, corpus):
     assert old.config.vocab_size > 25
 
 
+def test_a_checkpoint_in_half_precision_is_trained_in_full(tmp_path, corpus):
+    first = train(tmp_path, corpus, "first", max_steps=1)
+    AutoModelForPreTraining.from_pretrained(first).half().save_pretrained(first)
+    second = train(tmp_path, corpus, "second", init_from=str(first), max_steps=1)
+    weights = load_file(newest(second) / "model.safetensors").values()
+    assert {weight.dtype for weight in weights if weight.is_floating_point()} == {torch.float32}
+
+
 def test_a_rebuilt_vocabulary_is_exported_with_its_size(tmp_path, corpus):
     first = train(tmp_path, corpus, "first", max_steps=1)
     config = AutoConfig.from_pretrained(first)

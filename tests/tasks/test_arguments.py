@@ -45,6 +45,12 @@ def test_optimizers_that_would_not_be_used_are_refused(tmp_path, options):
         FinetuningArguments(str(tmp_path), **options)
 
 
+@pytest.mark.parametrize("name", ["dataloader_drop_last", "prediction_loss_only", "batch_eval_metrics"])
+def test_options_that_leave_predictions_out_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=f"predictions for all examples at once: leave --{name} out"):
+        FinetuningArguments(str(tmp_path), **{name: True})
+
+
 def test_options_from_a_file(tmp_path, monkeypatch):
     options = {"train_file": "a", "validation_fraction": 0.1, "model_name_or_path": "x", "use_cpu": True}
     (tmp_path / "options.json").write_text(json.dumps({**options, "output_dir": str(tmp_path), "seed": 7}))

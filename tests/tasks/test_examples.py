@@ -54,3 +54,15 @@ def test_batches(tokenizer):
     assert batch["attention_mask"].sum(-1).tolist() == [6, 3, 5]
     batch = PaddingCollator(tokenizer)([{"input_ids": [1], "labels": label} for label in (0.5, 1.0)])
     assert batch["labels"].tolist() == [0.5, 1.0]
+
+
+def test_a_word_that_is_written_like_a_boundary_mark_is_a_word():
+    tokenizer = ElmoTokenizer(vocab=["a", "<s>"])
+    words = [["<S>", "a", "</S>", "<S>"]]
+    (tagged,) = encode_tagged(tokenizer, words, [[1, 2, 3, 4]])
+    (pair,) = encode_texts(tokenizer, words, words)
+    bos, eos, unk = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
+    a, s = tokenizer.convert_tokens_to_ids(["a", "<s>"])
+    assert tagged["input_ids"].tolist() == [bos, s, a, unk, s, eos]
+    assert tagged["labels"].tolist() == [-100, 1, 2, 3, 4, -100]
+    assert pair["input_ids"].tolist() == 2 * tagged["input_ids"].tolist()

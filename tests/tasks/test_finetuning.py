@@ -11,7 +11,7 @@ from modeling_elmo.task_model import CONTEXT_FREE_SCALE
 from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
 from modeling_elmo.tasks.finetuning import TaskTrainer, finetune, load_model, make_optimizer
-from modeling_elmo.tasks.layer_cache import LayerCache
+from modeling_elmo.tasks.layer_cache import CachedLayersDataset, LayerCache
 from modeling_elmo.tasks.question_answering import texts_of
 from modeling_elmo.tasks.sequence_classification import LabelledText
 from modeling_elmo.tasks.squad import Question
@@ -151,6 +151,34 @@ def test_predictions_keep_their_order_when_training_groups_by_length(make_model,
     assert [(row != -100).sum() for row in labels] == [2, 5, 1, 4, 3]
 
 
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(("counted", "expected"), [("all", 2 * 5), ("non_padding", 5 + 3)])
+def test_words_are_counted_and_not_their_characters(make_model, tmp_path, counted, expected, cached):
+    tokenizer, model = ElmoTokenizer(), make_model(ElmoForTokenClassification, num_labels=2)
+    examples = encode_tagged(tokenizer, [["a"] * 3, ["a"]], [[0] * 3, [1]])
+    if cached:
+        cache = LayerCache.build(tmp_path / "layers", model.elmo, examples)
+        examples = CachedLayersDataset(examples, cache)
+    trainer = TaskTrainer(
+        model,
+        FinetuningArguments(
+            str(tmp_path),
+            use_cpu=True,
+            max_steps=1,
+            eval_strategy="no",
+            save_strategy="no",
+            load_best_model_at_end=False,
+            include_num_input_tokens_seen=counted,
+        ),
+        data_collator=PaddingCollator(tokenizer),
+        train_dataset=examples,
+        processing_class=tokenizer,
+        card={},
+    )
+    trainer.train()
+    assert trainer.state.num_input_tokens_seen == expected
+
+
 def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypatch):
     class Filled(Exception):
         pass
@@ -174,3 +202,11 @@ def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypa
     examples = {"train": [], "validation": []}
     with pytest.raises(Filled):
         finetune(model, ElmoTokenizer(), examples, {}, data, None, FinetuningArguments(str(tmp_path)), {})
+
+
+def test_a_checkpoint_in_half_precision_is_trained_in_full(make_model, tmp_path):
+    ElmoTokenizer(vocab=["bank"]).save_pretrained(tmp_path)
+    make_model(ElmoModel).half().save_pretrained(tmp_path)
+    arguments = ModelArguments(model_name_or_path=str(tmp_path))
+    model = load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)[1]
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}

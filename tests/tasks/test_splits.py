@@ -48,3 +48,14 @@ def test_a_local_folder_is_a_data_set(tmp_path):
     splits = load_splits(data, 0, None, lambda rows: [row["text"] for row in rows], str)
     assert len(splits["train"]) == 10 and len(splits["validation"]) == 2
     assert all(text.startswith(name) for name, texts in splits.items() for text in texts)
+
+
+def test_a_test_split_whose_labels_are_secret_is_left_out(tmp_path):
+    for split, label in (("train", 1), ("validation", 0), ("test", -1)):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"label": label}) + "\n")
+
+    def read_rows(rows):
+        return [row["label"] for row in rows if row["label"] != -1]
+
+    splits = load_splits(DataArguments(dataset_name=str(tmp_path)), 0, None, read_rows, str)
+    assert splits == {"train": [1], "validation": [0]}
