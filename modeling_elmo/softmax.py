@@ -47,14 +47,17 @@ class ElmoSoftmax(nn.Linear):
         self.sparse = False
         self.initial_weight, self.initial_bias = ("normal", config.output_size**-0.5), 0.0
 
+    def forward(self, hidden: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
+        """Word scores; with `targets` `-log p(target)` instead: `(n, P)`, `(n,)` -> `(n,)`."""
+        if targets is None:
+            return super().forward(hidden)
+        log_sum, own_logit = LogSumExp.apply(hidden, self.weight, self.bias, targets, None)
+        return log_sum - own_logit
+
     def exact_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`-log p(target)` under the full softmax: `(n, P)`, `(n,)` -> `(n,)` in nats, fp32."""
-
-        def loss(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            log_sum, own_logit = LogSumExp.apply(hidden, self.weight, self.bias, targets, None)
-            return log_sum - own_logit
-
-        return in_chunks(loss, self.weight.shape[0], hidden, targets)
+        # By a call of the module: accelerate fetches weights for one.
+        return in_chunks(self, self.weight.shape[0], hidden, targets)
 
     def sampled_loss(self, hidden: torch.Tensor, targets: torch.Tensor, samples: NegativeSamples) -> torch.Tensor:
         """Sampled softmax (Jean et al., 2015) of the target against drawn words: as `exact_loss`.
