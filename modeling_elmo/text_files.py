@@ -68,6 +68,21 @@ def numbered_objects(path: str | Path, name: str | None = None) -> Iterator[tupl
         yield number, row
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        FormatError: if it holds anything else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is not a JSON file: {error}") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path} holds a JSON {type(value).__name__}; it must be an object")
+    return value
+
+
 def parse_json(text: str) -> Any:
     """What a JSON text says. Escapes can spell half a surrogate pair, which no file can hold: it becomes U+FFFD."""
     value = json.loads(text)
@@ -126,6 +141,7 @@ __all__ = [
     "numbered_lines",
     "numbered_objects",
     "parse_json",
+    "read_object",
     "split_columns",
     "suffix",
 ]

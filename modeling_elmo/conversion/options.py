@@ -1,12 +1,12 @@
 """options.json of the published biLMs <-> the fields of ElmoConfig."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
 from ..configuration_elmo import ElmoConfig
+from ..text_files import FormatError, read_object
 from .errors import ConversionError
 
 REQUIRED = object()
@@ -23,12 +23,9 @@ class Options:
     @classmethod
     def read(cls, path: Path) -> "Options":
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ConversionError(f"{path} is not a JSON file: {error}") from error
-        if not isinstance(values, dict):
-            raise ConversionError(f"{path} holds a JSON {type(values).__name__}; it must be an object")
-        return cls(path, values)
+            return cls(path, read_object(path))
+        except FormatError as error:
+            raise ConversionError(str(error)) from error
 
     def __contains__(self, field: str) -> bool:
         return self.get(field, object, None) is not None

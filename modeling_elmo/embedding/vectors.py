@@ -1,6 +1,5 @@
 """Vectors of words in sentences."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from ..modeling_elmo import ElmoModel, evaluation_mode
 from ..quantization import quantize
+from ..text_files import read_object
 from .batches import BATCH_TOKENS, batches, encode_batch, windows
 
 LAYERS = ("all", "top", "average", "mix")
@@ -132,7 +132,9 @@ def load(auto_class: type, name: str | Path, **options):
     if path.is_file():
         raise ValueError(f"{name} is a file; give the folder of a checkpoint")
     if path.is_dir():
-        check_config(path / "config.json")
+        if not (path / "config.json").is_file():
+            raise ValueError(f"{name} has no config.json; `elmo convert` makes a checkpoint of published weights")
+        read_object(path / "config.json")  # names the file, which transformers does not always do
     try:
         return auto_class.from_pretrained(name, **options)
     except (OSError, ImportError):
@@ -145,18 +147,6 @@ def load(auto_class: type, name: str | Path, **options):
         raise ValueError(
             f"{name} is damaged, or its files do not fit each other: {auto_class.__name__} says {reason}"
         ) from error
-
-
-def check_config(path: Path) -> None:
-    """Raises ValueError, naming the file, if it is no JSON object."""
-    if not path.is_file():
-        raise ValueError(f"{path.parent} has no config.json; `elmo convert` makes a checkpoint of published weights")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a JSON file: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds a JSON {type(config).__name__}; it must be an object")
 
 
 def load_in(precision: str | None, name: str | Path, device: str | None) -> PreTrainedModel:
