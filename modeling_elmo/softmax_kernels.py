@@ -45,7 +45,6 @@ class LogSumExp(torch.autograd.Function):
                 total = logits.sub_(greatest).exp_().sum(1, keepdim=True)
                 torch.add(total.log(), greatest, out=log_sum)
                 torch.div(logits, total.clamp_(min=torch.finfo(full).tiny), out=part)
-        ctx.full = full
         ctx.save_for_backward(probabilities, hidden, weight, words)
         return sums[:, 0], chosen[:, 0]
 
@@ -53,7 +52,7 @@ class LogSumExp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_sums, grad_chosen):
         probabilities, hidden, weight, words = ctx.saved_tensors
-        dtype, full = hidden.dtype, ctx.full
+        dtype, full = hidden.dtype, grad_sums.dtype
         grad_sums, grad_chosen = grad_sums[:, None], grad_chosen[:, None]
         grad_hidden = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
