@@ -73,8 +73,11 @@ def export_onnx(model: ElmoModel, target: str | Path):
     target = Path(target)
     with TemporaryDirectory(prefix=f".{target.name}.", suffix=".partial", dir=target.parent) as folder:
         program.save(Path(folder, target.name))  # which names the weights beside it by this name
-        for file in sorted(Path(folder).iterdir(), reverse=True):  # those first
+        files = sorted(Path(folder).iterdir(), reverse=True)  # those first
+        for file in files:
             file.replace(target.with_name(file.name))
+    if len(files) == 1:  # weights of a larger model that stood here before
+        target.with_name(f"{target.name}.data").unlink(missing_ok=True)
 
 
 class OnnxElmo(nn.Module):

@@ -88,6 +88,9 @@ def test_weights_beside_the_file_are_found(make_model, make_batch, sentences, tm
     batch = make_batch(sentences)
     got = run(onnxruntime.InferenceSession(tmp_path / "elmo.onnx"), batch)["last_hidden_state"]
     torch.testing.assert_close(got, model(**batch).last_hidden_state.detach(), atol=1e-5, rtol=0)
+    monkeypatch.undo()
+    export_onnx(model, tmp_path / "elmo.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["elmo.onnx"]
 
 
 def test_what_cannot_be_exported_is_refused(make_model, tmp_path, monkeypatch):

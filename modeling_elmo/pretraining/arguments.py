@@ -32,7 +32,9 @@ class DataArguments:
         "files, folders or globs of text (.txt, .jsonl, .parquet; also .gz, .zst), or one dataset on the "
         "Hub, which is streamed; 'embedded': the English documentation that every installation carries",
     )
-    validation_files: list[str] | None = option(None, "held-out text; by default a share of the training text")
+    validation_files: list[str] | None = option(
+        None, "held-out text, on which is not trained where train_files has it too; by default a share of the latter"
+    )
     held_out_share: float = option(0.02, "share of the training text that is held out where there are no files for it")
     text_format: str = option(
         "sentences",

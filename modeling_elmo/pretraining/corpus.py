@@ -69,6 +69,20 @@ class Corpus:
         train = replace(self, held_out_share=held_out_share, part="train")
         return train, replace(train, part="held_out")
 
+    def without(self, other: "Corpus") -> "Corpus":
+        """This corpus without the files that `other` has too, as a held-out file in the folder to train on.
+
+        Raises:
+            CorpusError: it has no others.
+        """
+        files = {shard.path.resolve() for shard in other.shards if not isinstance(shard, DatasetShard)}
+        shards = tuple(
+            shard for shard in self.shards if isinstance(shard, DatasetShard) or shard.path.resolve() not in files
+        )
+        if not shards:
+            raise CorpusError(f"all files to train on are held out too: {', '.join(map(str, files))}")
+        return replace(self, shards=shards)
+
     def records(self, shard: int) -> Iterator[str]:
         """The records of a shard, by its index, in order. No record is empty."""
         texts = self.shards[shard].texts()

@@ -181,9 +181,10 @@ def open_texts(data: DataArguments) -> tuple[Corpus, Corpus]:
     }
     source = data.train_files[0] if len(data.train_files) == 1 else data.train_files
     corpus = open_corpus(source, split=data.dataset_split, configuration=data.dataset_config, **options)
-    if data.validation_files:
-        return corpus, open_corpus(data.validation_files, **options)
-    return corpus.split(data.held_out_share)
+    if not data.validation_files:
+        return corpus.split(data.held_out_share)
+    held_out = open_corpus(data.validation_files, **options)
+    return corpus.without(held_out), held_out
 
 
 def prepare_vocabulary(

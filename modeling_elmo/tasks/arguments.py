@@ -74,6 +74,8 @@ class DataArguments:
             raise ValueError("--dataset_name has splits of its own: leave --validation_file and --test_file out")
         if not 0 < self.train_fraction <= 1 or not 0 <= self.validation_fraction < 1:
             raise ValueError("--train_fraction must be in (0, 1] and --validation_fraction in [0, 1)")
+        if self.max_eval_samples is not None and self.max_eval_samples < 1:
+            raise ValueError(f"--max_eval_samples is {self.max_eval_samples}; it must be at least 1")
         if self.train_file and not self.validation_file and not self.validation_fraction:
             raise ValueError("give --validation_file, or --validation_fraction to hold out some of the training data")
 

@@ -269,8 +269,8 @@ class Task:
     def score(self, targets: np.ndarray, decisions: np.ndarray) -> dict[str, float]:
         if self.kind == "regression":
             return {
-                "pearson": float(pearsonr(targets, decisions).statistic),
-                "spearman": float(spearmanr(targets, decisions).statistic),
+                "pearson": correlation(pearsonr, targets, decisions),
+                "spearman": correlation(spearmanr, targets, decisions),
                 "mse": float(mean_squared_error(targets, decisions)),
             }
         scores = {
@@ -305,6 +305,12 @@ class Task:
 
 
 # Bag of words
+
+
+def correlation(measure: Callable, targets: np.ndarray, decisions: np.ndarray) -> float:
+    """A coefficient of correlation; 0 where one side is constant, for which it is not defined."""
+    constant = np.ptp(targets) == 0 or np.ptp(decisions) == 0
+    return 0.0 if constant else float(measure(targets, decisions).statistic)
 
 
 @functools.cache

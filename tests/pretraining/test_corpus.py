@@ -146,6 +146,14 @@ def test_bad_options(folder, options, message):
         open_corpus(folder, **options)
 
 
+def test_files_that_are_held_out_are_not_trained_on(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    corpus = open_corpus(folder).without(open_corpus(["b.txt", "deep/../a.txt"]))
+    assert records(corpus) == ["first of deep/c.txt", "second of deep/c.txt"]
+    with pytest.raises(CorpusError, match=r"all files to train on are held out too: .*c\.txt"):
+        corpus.without(open_corpus(folder))
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
 def test_bad_held_out_share(folder, share):
     with pytest.raises(ValueError, match="held_out_share must lie between 0 and 1"):

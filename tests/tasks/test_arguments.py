@@ -17,6 +17,7 @@ from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, Mo
         ({"dataset_name": "a", "test_file": "b"}, "leave --validation_file and --test_file out"),
         ({"train_file": "a"}, "--validation_file, or --validation_fraction"),
         ({"train_file": "a", "validation_file": "b", "train_fraction": 0.0}, "--train_fraction"),
+        ({"train_file": "a", "validation_file": "b", "max_eval_samples": 0}, "--max_eval_samples is 0"),
     ],
 )
 def test_data_arguments_that_make_no_sense(arguments, message):

@@ -1,5 +1,6 @@
 """Rows of texts and labels, and what is wrong with them."""
 
+import numpy as np
 import pytest
 
 from modeling_elmo.tasks.sequence_classification import Task, TextArguments, read_texts
@@ -37,6 +38,16 @@ def test_malformed_rows_are_named(tmp_path, row, options, message):
     first = GOOD | ({"label": 1} if options else {})
     with pytest.raises(ValueError, match=message):
         read(tmp_path / "a.jsonl", [first, row], **options)
+
+
+def test_a_constant_prediction_correlates_with_nothing(tmp_path):
+    items = read(tmp_path / "a.jsonl", [{"text": "x", "label": number} for number in (1, 2, 4)], regression=True)
+    task = Task.of(items, regression=True)
+    targets = np.array([1.0, 2.0, 4.0])
+    assert task.score(targets, np.full(3, 0.5)) == {"pearson": 0.0, "spearman": 0.0, "mse": pytest.approx(14.75 / 3)}
+    scores = task.score(targets, -targets)
+    assert (scores["pearson"], scores["spearman"]) == pytest.approx((-1, -1))
+    assert task.score(targets[:1], targets[:1])["pearson"] == 0.0
 
 
 def test_several_labels_in_every_file_or_in_none(tmp_path):
