@@ -174,7 +174,7 @@ class ElmoConfig(PreTrainedConfig):
     num_negative_samples: int = 8192
     adaptive_softmax_cutoffs: list[int] | tuple[int, ...] | None = None
     bos_token_id: int | None = 0
-    eos_token_id: int | list[int] | None = 1
+    eos_token_id: int | None = 1
     unk_token_id: int | None = 2
     pad_token_id: int | None = None
     tie_word_embeddings: bool = False

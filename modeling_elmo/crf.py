@@ -69,10 +69,10 @@ class ElmoCRF(nn.Module):
         self.transitions = nn.Parameter(torch.empty(count, count))
         self.start = nn.Parameter(torch.empty(count))
         self.end = nn.Parameter(torch.empty(count))
-        # Written by `ElmoTaskModel._init_weights`, which has the last word on buffers that are not saved.
-        self.register_buffer("may_follow", torch.empty(count, count, dtype=torch.bool), persistent=False)
-        self.register_buffer("may_start", torch.empty(count, dtype=torch.bool), persistent=False)
-        self.register_buffer("may_end", torch.empty(count, dtype=torch.bool), persistent=False)
+        # Written again by `ElmoTaskModel._init_weights`, which has the last word on buffers that are not saved.
+        names = ("may_follow", "may_start", "may_end")
+        for name, value in zip(names, label_constraints(labels, scheme), strict=True):
+            self.register_buffer(name, value, persistent=False)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Scores of pairs `(labels, labels)`, first and last labels `(labels,)`; `FORBIDDEN` where not allowed."""
@@ -141,10 +141,15 @@ class ElmoCRF(nn.Module):
         begins[1:] = rows[1:] != rows[:-1]
         ends = begins.roll(-1)
         for at, allowed, name in ((begins, self.may_start, "begins"), (ends, self.may_end, "ends")):
-            edge = chain[at & is_known]
-            if bool((~allowed[edge]).any()):
-                label = self.labels[edge[~allowed[edge]][0]]
-                raise ValueError(f"a row of the batch {name} with the label {label!r}, which {self.scheme} forbids")
+            edge = at & is_known
+            wrong = ~allowed[chain[edge]]
+            if bool(wrong.any()):
+                label = self.labels[chain[edge][wrong][0]]
+                raise ValueError(
+                    f"row {int(rows[edge][wrong][0])} of the batch {name} with the label {label!r}, which "
+                    f"{self.scheme} does not allow: where the text was cut inside an entity, label its words -100; or "
+                    "set config.label_scheme to 'none'"
+                )
 
     def best_scores(self, emissions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Max-marginals: for each word and label the score of the best sequence that has this label there, less that

@@ -23,6 +23,9 @@ State = tuple[torch.Tensor, torch.Tensor]
 # Rows of a character embedding of bytes: 0 for "no token here", 256 bytes, 5 marks.
 BYTE_VOCAB_SIZE = 262
 
+# Ends a message about a model of the wrong class: its own may only look like the package's.
+IMPORT_FIRST = " (if it was loaded with trust_remote_code: import modeling_elmo before that)"
+
 
 @dataclass
 class ElmoModelOutput(ModelOutput):

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from .modeling_elmo import ElmoModel, evaluation_mode
+from .modeling_elmo import IMPORT_FIRST, ElmoModel, evaluation_mode
 from .projected_lstm import ElmoLSTMLayer
 from .quantization import Int8Linear
 
@@ -36,7 +36,7 @@ def export_onnx(model: ElmoModel, target: str | Path):
     if missing:
         raise ImportError(f"export_onnx needs {' and '.join(missing)}: pip install 'modeling-elmo[onnx]'")
     if not isinstance(model, ElmoModel):
-        raise TypeError(f"export_onnx takes an ElmoModel, not {type(model).__name__}: pass its `elmo`")
+        raise TypeError(f"export_onnx takes an ElmoModel, not {type(model).__name__}: pass its `elmo`{IMPORT_FIRST}")
     if any(isinstance(module, Int8Linear) for module in model.modules()):
         raise ValueError("export_onnx cannot write a quantized model: pass the model that was given to quantize")
     if model.dtype != torch.float32:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .lstm_kernels import fingerprint
+from .modeling_elmo import IMPORT_FIRST
 from .projected_lstm import ElmoLSTMLayer
 from .token_encoder import ElmoHighway, ElmoTokenEncoder
 
@@ -86,6 +87,7 @@ def quantize(model: nn.Module) -> nn.Module:
     product scales its input as a whole.
 
     Raises:
+        TypeError: if the model is no ELMo.
         ValueError: if the model is not on CPU, or not in fp32.
     """
     tensors = list(chain(model.parameters(), model.buffers()))
@@ -93,6 +95,8 @@ def quantize(model: nn.Module) -> nn.Module:
         raise ValueError("quantize needs a model on CPU: call model.cpu() first")
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
         raise ValueError("quantize needs a model in float32: call model.float() first")
+    if not any(isinstance(module, ElmoTokenEncoder) for module in model.modules()):
+        raise TypeError(f"quantize takes an ElmoModel or a head over one, not {type(model).__name__}{IMPORT_FIRST}")
     shared = {id(tensor): tensor for tensor in model.buffers()}
     shared |= {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in model.parameters()}
     twin = copy.deepcopy(model, shared).eval()

@@ -11,7 +11,7 @@ from transformers import AutoModelForPreTraining, AutoTokenizer, PreTrainedModel
 
 from .embedding.batches import batches, encode_batch, windows
 from .embedding.vectors import load, put_on, run_layers, words_of
-from .modeling_elmo import evaluation_mode
+from .modeling_elmo import IMPORT_FIRST, evaluation_mode
 from .modeling_elmo_pretraining import ElmoForPreTraining
 from .softmax import log_uniform_probability
 
@@ -109,7 +109,9 @@ def load_language_model(
     else:
         name = model.name_or_path
     if not isinstance(model, ElmoForPreTraining):
-        raise ValueError(f"{type(model).__name__} has no language model's softmax; load ElmoForPreTraining")
+        raise ValueError(
+            f"{type(model).__name__} has no language model's softmax: load ElmoForPreTraining{IMPORT_FIRST}"
+        )
     if tokenizer is None:
         if not name:
             raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")

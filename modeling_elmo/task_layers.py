@@ -80,12 +80,13 @@ class ElmoTaskLSTM(nn.Module):
         if packing.tokens.numel() == 0:
             return vectors.new_zeros(*mask.shape, 2 * self.lstm.hidden_size)
         words = vectors.flatten(0, 1)[packing.tokens][packing.sources[0]]
-        autocast = words.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        if autocast and not has_kernels_of(torch.get_autocast_dtype("cpu")):
-            # There oneDNN's LSTM, which PyTorch takes for texts of equal length, fails.
-            words, context = words.to(self.lstm.weight_ih_l0.dtype), torch.autocast("cpu", enabled=False)
-        else:
-            context = nullcontext()
+        context = nullcontext()
+        if words.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # oneDNN's LSTM, which PyTorch takes for texts of equal length, needs all in one type that it knows.
+            dtype = torch.get_autocast_dtype("cpu")
+            if not has_kernels_of(dtype):
+                dtype, context = self.lstm.weight_ih_l0.dtype, torch.autocast("cpu", enabled=False)
+            words = words.to(dtype)
         with context:
             packed, _ = self.lstm(PackedSequence(words, torch.tensor(packing.batch_sizes)))
         return pad_tokens(packed.data[packing.slots[0]], packing, mask)

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from huggingface_hub.errors import StrictDataclassFieldValidationError
 from transformers import AutoConfig, configuration_utils
 
 from modeling_elmo import ElmoConfig
@@ -83,6 +84,11 @@ def test_the_auto_map_is_always_all_of_it(make_config, tmp_path):
     config.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == AUTO_MAP
     assert ElmoConfig.from_pretrained(tmp_path).auto_map == AUTO_MAP
+
+
+def test_several_sentence_ends_are_refused():
+    with pytest.raises(StrictDataclassFieldValidationError, match="eos_token_id"):
+        ElmoConfig(eos_token_id=[1, 2])
 
 
 @pytest.mark.parametrize("pad_token_id, warns", [(100, False), (101, True), (5, False)])

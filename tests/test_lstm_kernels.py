@@ -158,6 +158,17 @@ def test_prepared_weights_follow_the_parameters(change):
     assert change == "cast" or not torch.allclose(after, before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_small_changes_through_data_show_in_the_fingerprint(dtype):
+    torch.manual_seed(0)
+    weight = torch.randn(64, 512).to(dtype)
+    seen = {lstm_kernels.fingerprint(weight)}
+    for _ in range(40):
+        weight.data.add_(torch.randn_like(weight) * 3e-4)
+        seen.add(lstm_kernels.fingerprint(weight))
+    assert len(seen) == 41
+
+
 @torch.no_grad()
 def test_prepared_weights_follow_what_is_pruned():
     """Pruning step by step changes a mask, which is a buffer, and no parameter."""

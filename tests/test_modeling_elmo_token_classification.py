@@ -13,6 +13,7 @@ from transformers import (
     DataCollatorForTokenClassification,
     Trainer,
     TrainingArguments,
+    initialization,
     pipeline,
     set_seed,
 )
@@ -111,6 +112,10 @@ def test_constraints_survive_saving_and_loading(make_model, tokenizer, sentences
         assert torch.equal(fresh.crf.may_follow, model.crf.may_follow)
         assert torch.equal(fresh.crf.may_start, model.crf.may_start)
         assert (fresh.crf.transitions == 0).all()
+    with initialization.no_init_weights():
+        bare = ElmoForTokenClassification(model.config)
+    bare.load_state_dict(model.state_dict())
+    torch.testing.assert_close(bare.eval()(**inputs).logits, model(**inputs).logits)
 
 
 # Learning

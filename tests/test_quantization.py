@@ -48,6 +48,11 @@ def test_other_types_are_refused(model):
         quantize(model.to(torch.bfloat16))
 
 
+def test_what_is_no_elmo_is_refused():
+    with pytest.raises(TypeError, match="not Linear.*import modeling_elmo before"):
+        quantize(torch.nn.Linear(4, 4))
+
+
 def test_a_used_twin_can_be_copied(model, character_ids):
     twin = quantize(model)
     expected = twin(character_ids).last_hidden_state

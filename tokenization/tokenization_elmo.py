@@ -300,8 +300,12 @@ class ElmoTokenizer(TokenizersBackend):
 
     def split_words(self, text: str) -> list[str]:
         """The words of a raw text, as they stand in it."""
-        splits = self._tokenizer.pre_tokenizer.pre_tokenize_str(_without_surrogates(text))
-        return [text[start:end] for _, (start, end) in splits]
+        whole = _without_surrogates(text)
+        if all(token.special for token in self.added_tokens_decoder.values()):
+            spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(whole)]
+        else:  # words that were added by hand may have spaces in them
+            spans = self._view(False, True)._tokenizer.encode(whole, add_special_tokens=False).offsets
+        return [text[start:end] for start, end in spans]
 
     def encode_words(self, words: Sequence[str]) -> np.ndarray:
         """
@@ -316,17 +320,29 @@ class ElmoTokenizer(TokenizersBackend):
 
     @property
     def character_table(self) -> np.ndarray:
-        """The character row of every id, (`len(tokenizer)`, `max_characters_per_token`), int16. That of the padding
-        token is all zeros."""
+        """The character row of every id, (`len(tokenizer)`, `max_characters_per_token`), int16, read-only. That of the
+        padding token is all zeros.
+
+        Raises:
+            ValueError: if `bos_token` or `eos_token` are not those by which the backend frames a text.
+        """
         special = (self.bos_token, self.eos_token, self.pad_token)
         key = (len(self), *special)
         cache = self.cache
         if key not in cache:
+            unknown = [token for token in self._tokenizer.encode("").tokens if token not in special[:2]]
+            if unknown:
+                raise ValueError(
+                    f"texts are framed by {', '.join(unknown)}, but bos_token is {self.bos_token!r} and eos_token "
+                    f"{self.eos_token!r}: leave them as the tokenizer was saved, or make a new one (vocab=[...])"
+                )
             table = self._characters.encode([_unmarked(word, row) for row, word in enumerate(self._rows())])
             rows = (*self._characters.boundaries, 0)
             for token, row in reversed(list(zip(special, rows, strict=True))):
-                if token is not None:
-                    table[self._tokenizer.token_to_id(token)] = row
+                number = None if token is None else self._tokenizer.token_to_id(token)
+                if number is not None:  # a token that was only named, and not added, is in no text
+                    table[number] = row
+            table.setflags(write=False)
             self.cache = cache = {key: table}
         return cache[key]
 

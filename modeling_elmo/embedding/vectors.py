@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
-from ..modeling_elmo import ElmoModel, evaluation_mode
+from ..modeling_elmo import IMPORT_FIRST, ElmoModel, evaluation_mode
 from ..quantization import quantize
 from ..text_files import read_object
 from .batches import BATCH_TOKENS, batches, encode_batch, windows
@@ -57,7 +57,7 @@ class ElmoEmbedder:
             tokenizer = load(AutoTokenizer, model.name_or_path)
         model = model.base_model
         if not isinstance(model, ElmoModel):
-            raise ValueError(f"{type(model).__name__} is not an ELMo model")
+            raise ValueError(f"{type(model).__name__} is not an ELMo model{IMPORT_FIRST}")
         norm = model.config.scalar_mix_norm
         if layers == "mix" and model.config.representation == "scalar_mix" and norm not in (None, "sentence"):
             raise ValueError(

@@ -122,6 +122,27 @@ def test_table_follows_added_tokens(tokenizer, byte_row):
     assert tokenizer.character_table[13].tolist() == byte_row("dog")
 
 
+def test_table_cannot_be_written_to(tokenizer):
+    with pytest.raises(ValueError, match="read-only"):
+        tokenizer.character_table[3] = 0
+
+
+def test_a_padding_token_that_is_only_named_changes_no_word(tokenizer, byte_row, begin_row, end_row):
+    tokenizer.pad_token = "[PAD]"
+    batch = tokenizer(["the cat", "the"], padding=True)
+    assert batch["character_ids"][0] == [begin_row, byte_row("the"), byte_row("cat"), end_row]
+    assert batch["character_ids"][1] == [begin_row, byte_row("the"), end_row, [0] * 50]
+
+
+def test_boundary_tokens_that_frame_no_text_are_refused(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer.eos_token = "[END]"
+    with pytest.raises(ValueError, match=r"framed by </S>, but .* eos_token '\[END\]'"):
+        tokenizer("the cat")
+    with pytest.raises(ValueError, match=r"framed by <S>, but bos_token is '<s>'"):
+        ElmoTokenizer.from_pretrained(tmp_path, bos_token="<s>")("the cat")
+
+
 def test_other_width():
     tokenizer = ElmoTokenizer(["cat"], max_characters_per_token=4)
     assert tokenizer("cat dogs", return_tensors="np")["character_ids"].tolist() == [

@@ -60,6 +60,12 @@ def test_splitting_can_be_changed_later():
     assert tokenizer("a.").tokens() == ["<S>", "<UNK>", "</S>"]
 
 
+def test_words_added_by_hand_stay_whole():
+    tokenizer = ElmoTokenizer()
+    tokenizer.add_tokens(["New York"])
+    assert tokenizer.split_words("in New York, \ud800.") == ["in", "New York", ",", "\ud800", "."]
+
+
 def test_unknown_splitting_is_an_error():
     with pytest.raises(ValueError, match="word_splitting is 'moses'.*treebank"):
         ElmoTokenizer(word_splitting="moses")
