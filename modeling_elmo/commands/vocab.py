@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--configuration", help="of a dataset of the Hub")
     parser.add_argument("--min-count", type=int, default=1, help="rarer words are left out")
     parser.add_argument("--max-size", type=int, help="rows at most, the three special words included")
-    parser.add_argument("--processes", type=int, default=1, help="that count side by side, each its own files")
+    parser.add_argument("--processes", type=int, default=1, help="that count side by side, each its share of the text")
     parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
 
 

@@ -71,7 +71,7 @@ def embed_file(
         tokenized: whether words are what stands between white space, instead of what the tokenizer makes of a line.
         layout: of HDF5 files. `"allennlp"`: a dataset a line and `sentence_to_index`, JSON text that maps each line
             (of equal ones the last) to its number, and is put together in memory. `"bilm-tf"`: without it.
-            `"e2e-coref"`: a group a document, `/` in its key replaced by `:`, and in it a dataset
+            `"e2e-coref"`: a group a document with sentences, `/` in its key replaced by `:`, and in it a dataset
             `(T, directions * P, layers)` a sentence.
         boundaries: whether the vectors of `<S>` and `</S>` are kept.
         overwrite: whether an existing file, or the beginnings of another, may be replaced.

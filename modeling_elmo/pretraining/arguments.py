@@ -33,7 +33,8 @@ class DataArguments:
         "Hub, which is streamed; 'embedded': the English documentation that every installation carries",
     )
     validation_files: list[str] | None = option(
-        None, "held-out text, on which is not trained where train_files has it too; by default a share of the latter"
+        None,
+        "held-out text; files of it in a folder of train_files are not trained on; by default a share of train_files",
     )
     held_out_share: float = option(0.02, "share of the training text that is held out where there are no files for it")
     text_format: str = option(

@@ -70,18 +70,18 @@ class Corpus:
         return train, replace(train, part="held_out")
 
     def without(self, other: "Corpus") -> "Corpus":
-        """This corpus without the files that `other` has too, as a held-out file in the folder to train on.
-
-        Raises:
-            CorpusError: it has no others.
-        """
+        """This corpus without the files that `other` has too, as a held-out file in the folder to train on; if it
+        has no more than these, they are meant to be in both."""
         files = {shard.path.resolve() for shard in other.shards if not isinstance(shard, DatasetShard)}
         shards = tuple(
             shard for shard in self.shards if isinstance(shard, DatasetShard) or shard.path.resolve() not in files
         )
-        if not shards:
-            raise CorpusError(f"all files to train on are held out too: {', '.join(map(str, files))}")
-        return replace(self, shards=shards)
+        return replace(self, shards=shards or self.shards)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of its files, as they are on the disk."""
+        return sum(shard.path.stat().st_size for shard in self.shards if not isinstance(shard, DatasetShard))
 
     def records(self, shard: int) -> Iterator[str]:
         """The records of a shard, by its index, in order. No record is empty."""

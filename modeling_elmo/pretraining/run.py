@@ -80,9 +80,7 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         )
     check_batch_sizes(options, accelerator.num_processes)
     if accelerator.is_main_process:
-        if options.overwrite:
-            shutil.rmtree(output_dir / FOLDER, ignore_errors=True)
-        if not saved_checkpoints(output_dir):  # what was counted is of a run that did not come so far
+        if options.overwrite or not saved_checkpoints(output_dir):  # what was counted is of another run, or of none
             (output_dir / FACTS_FILE).unlink(missing_ok=True)
         output_dir.mkdir(parents=True, exist_ok=True)
     corpus, held_out = first_on_main(accelerator, lambda: open_texts(arguments.data))
@@ -105,6 +103,9 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     trainer = PretrainingTrainer(
         model, tokenizer, corpus, held_out, arguments, accelerator, max_steps, unigram=facts.unigram
     )
+    if options.overwrite and accelerator.is_main_process:  # now that nothing else can be wrong
+        shutil.rmtree(output_dir / FOLDER, ignore_errors=True)
+    accelerator.wait_for_everyone()
     trainer.resume()
     if options.report_to:
         simple = {k: v if isinstance(v, int | float | str) else str(v) for k, v in arguments.as_dict().items()}

@@ -120,6 +120,7 @@ class RowStreams(IterableDataset):
             "shuffle": plan.shuffle,
             "shuffle_buffer": plan.shuffle_buffer,
             "shards": len(corpus.shards),
+            "bytes of the files": corpus.num_bytes,
             "text_format": corpus.text_format,
             "lines_per_record": corpus.lines_per_record,
             "held_out_share": corpus.held_out_share,

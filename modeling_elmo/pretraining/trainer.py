@@ -276,6 +276,8 @@ class PretrainingTrainer:
                 "perplexity": perplexity.mean,
             }
         )
+        if state.step and not math.isfinite(perplexity.mean):
+            raise self._diverged(f"held-out perplexity is {perplexity.mean}")
         if state.step and perplexity.mean < state.best_perplexity:  # of what is kept: at step 0 there is no checkpoint
             state.best_step, state.best_perplexity = state.step, perplexity.mean
         unigram = "" if self.unigram is None else f" (a unigram model has {self.unigram:.1f})"

@@ -71,6 +71,8 @@ def count_words(
     """
     if min_count < 1:
         raise ValueError(f"min_count must be at least 1, not {min_count}")
+    if num_processes < 1:
+        raise ValueError(f"num_processes must be at least 1, not {num_processes}")
     if max_size is not None and max_size <= len(SPECIAL_WORDS):
         raise ValueError(f"max_size must leave room for words beside {', '.join(SPECIAL_WORDS)}, not be {max_size}")
     folder = Path(tempfile.mkdtemp(prefix="word-counts-"))

@@ -159,10 +159,10 @@ class WindowLoader:
         """
         identity = self._dataset.identity()
         for name, value in identity.items():
-            if state["streams"].get(name) != value:
+            before = state["streams"].get(name, value)  # an older version did not note it
+            if before != value:
                 raise ValueError(
-                    f"the position belongs to other streams: {name} was {state['streams'].get(name)!r}, "
-                    f"and now it is {value!r}"
+                    f"the position belongs to other streams: {name} was {before!r}, and now it is {value!r}"
                 )
         position = state["position"]
         if position is not None:

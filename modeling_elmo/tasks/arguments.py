@@ -107,6 +107,8 @@ class FinetuningArguments(TrainingArguments):
         for name in ("dataloader_drop_last", "prediction_loss_only", "batch_eval_metrics"):
             if getattr(self, name):  # Trainer heeds them where it evaluates, too
                 raise ValueError(f"the recipes need the predictions for all examples at once: leave --{name} out")
+        if not self.eval_do_concat_batches:
+            raise ValueError("the recipes need the predictions as one array: leave --eval_do_concat_batches out")
 
     @property
     def split_seed(self) -> int:

@@ -92,7 +92,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
     splits = load_splits(
         data,
         training.split_seed,
-        lambda path: list(read_conll2012(path)),
+        lambda path, name: list(read_conll2012(path)),
         documents_from_dataset,
         lambda document: document.key,
     )

@@ -1,13 +1,16 @@
 """Fine-tuning of a task head: the model or its baseline, training with Trainer, prediction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import AutoConfig, AutoTokenizer, EvalPrediction, Trainer
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from modeling_elmo import ElmoConfig, ElmoTokenizer
 from modeling_elmo.configuration_elmo import config_of_options, word_fields
@@ -110,8 +113,8 @@ class ChangedExamples(Dataset):
 
 
 class TaskTrainer(Trainer):
-    """Trainer that predicts in the order of the examples, and leaves a model card with the task's results, also when
-    it pushes to the Hub."""
+    """Trainer that predicts in the order of the examples, with the same model in all processes, and leaves a model
+    card with the task's results, also when it pushes to the Hub."""
 
     def __init__(self, *args, card: dict[str, Any], **kwargs):
         super().__init__(*args, **kwargs)
@@ -121,6 +124,14 @@ class TaskTrainer(Trainer):
         if self.args.should_save:
             name = checkpoint_name(self.args)
             write_model_card(self.args.output_dir, self.model.config, name=name, **self.card)
+
+    def evaluation_loop(self, *args, **kwargs):
+        if dist.is_available() and dist.is_initialized():
+            # Each process has measured batches of its own since it was last told the first one's statistics, which
+            # are saved.
+            for buffer in self.model.standardizations.buffers():
+                dist.broadcast(buffer, 0)
+        return super().evaluation_loop(*args, **kwargs)
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
         # Trainer's own groups by length here too; but a prediction belongs to an example by its place.
@@ -190,7 +201,7 @@ def finetune(
     )
     resume = training.resume_from_checkpoint
     if resume == "last":
-        resume = get_last_checkpoint(training.output_dir)
+        resume = last_checkpoint(training.output_dir)
     result = trainer.train(resume_from_checkpoint=resume)
     trainer.save_state()
     trainer.save_metrics("train", result.metrics)
@@ -207,6 +218,17 @@ def finetune(
     if training.push_to_hub:
         trainer.push_to_hub()
     return trainer, predictions
+
+
+def last_checkpoint(output_dir: str) -> str | None:
+    """The newest of Trainer's checkpoints that is complete: of one that was being written when the process was killed
+    the state, which comes last, is missing."""
+    steps = {}
+    for folder in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        step = folder.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
+        if step.isdecimal() and (folder / TRAINER_STATE_NAME).is_file():
+            steps[int(step)] = str(folder)
+    return steps[max(steps)] if steps else None
 
 
 def make_optimizer(model, arguments: ModelArguments, training: FinetuningArguments) -> torch.optim.Optimizer:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -41,6 +42,17 @@ class LayerCache:
             self._starts = texts["starts"]
             self._rows = {bytes(key): row for row, key in enumerate(texts["keys"])}
         self._layers = np.load(self.folder / "layers.npy", mmap_mode="r")
+
+    @classmethod
+    def open(cls, folder: Path) -> "LayerCache | None":
+        """The folder's cache, if there is one and it is whole."""
+        if not (folder / "cache.json").exists():
+            return None
+        try:
+            return cls(folder)
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            logger.warning("the layer cache in %s is damaged (%s) and is made anew", folder, error)
+            return None
 
     def __len__(self) -> int:
         """Distinct texts."""
@@ -85,8 +97,8 @@ class LayerCache:
         inputs = [name for name, reader in read.items() if reader is not None]
         texts = {text_key(text): text for example in examples for text in split_texts(example, inputs)}
         info = {"bilm": fingerprint(model), "dtype": dtype, "inputs": inputs}
-        if (folder / "cache.json").exists():
-            cache = cls(folder)
+        cache = cls.open(folder)
+        if cache is not None:
             if cache.info != info:
                 raise ValueError(
                     f"{folder} has the layers of another biLM or dtype ({cache.info}, here {info}): name another "

@@ -53,6 +53,8 @@ class QuestionArguments(DataArguments):
         super().__post_init__()
         if not 0 <= self.stride < self.max_length:
             raise ValueError(f"--stride is {self.stride}; it must be less than --max_length ({self.max_length})")
+        if self.max_answer_length < 1:
+            raise ValueError(f"--max_answer_length is {self.max_answer_length}; it must be at least 1")
         if self.null_threshold is not None and not self.version_2:
             raise ValueError("--null_threshold goes with --version_2: without it every question is answered")
 
@@ -70,7 +72,7 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
     splits = load_splits(
         data,
         training.split_seed,
-        lambda path: checked(read_squad(path), data.version_2, path),
+        lambda path, name: checked(read_squad(path), data.version_2, path),
         lambda rows: checked(questions_from_dataset(rows, data.dataset_name), data.version_2, data.dataset_name),
         lambda question: question.context,
     )

@@ -55,7 +55,7 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
     splits = load_splits(
         data,
         training.split_seed,
-        lambda path: role_sentences(read_conll2012(path)),
+        lambda path, name: role_sentences(read_conll2012(path)),
         lambda rows: role_sentences(documents_from_dataset(rows)),
         lambda item: item.key,
     )

@@ -92,7 +92,7 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
     splits = load_splits(
         data,
         training.split_seed,
-        lambda path: read_texts(path, data, is_training=path == data.train_file),
+        lambda path, name: read_texts(path, data, is_training=name == "train"),
         lambda rows: from_dataset(rows, data),
         lambda item: str(item.text),
     )

@@ -25,7 +25,7 @@ def hold_out(items: Sequence, fraction: float, seed: int, group: Callable[[Any],
 def load_splits(
     data: DataArguments,
     seed: int,
-    read_file: Callable[[str], list],
+    read_file: Callable[[str, str], list],
     read_rows: Callable[[Any], list],
     group: Callable[[Any], Any],
 ) -> dict[str, list]:
@@ -34,7 +34,7 @@ def load_splits(
     Args:
         data: which files or data set.
         seed: of what is drawn at random.
-        read_file: gives a file's items.
+        read_file: gives a file's items; told the split's name too.
         read_rows: gives the items of a `datasets.Dataset`.
         group: what items have in common that must not stand on both sides of a split, the premise for instance.
     """
@@ -49,7 +49,7 @@ def load_splits(
             del splits["test"]
     else:
         files = {"train": data.train_file, "validation": data.validation_file, "test": data.test_file}
-        splits = {name: read_file(path) for name, path in files.items() if path is not None}
+        splits = {name: read_file(path, name) for name, path in files.items() if path is not None}
     if "validation" not in splits:
         if not data.validation_fraction:
             raise ValueError("there is no validation split: give --validation_fraction")

@@ -97,6 +97,8 @@ def questions_from_dataset(dataset, source: str) -> Iterator[Question]:
 def check_question(question: Question, source: str | Path):
     """Raises a ValueError that names the question unless it and its text are texts, and each answer stands at its
     place."""
+    if not isinstance(question.key, str | int):
+        raise ValueError(f"{source}: a question has the id {question.key!r}; it must be a text or a number")
     for name, text in (("question", question.question), ("context", question.context)):
         if not isinstance(text, str):
             raise ValueError(f"{source}: question {question.key!r}: the {name} is {text!r}; it must be a text")
@@ -181,7 +183,12 @@ def best_answers(
     Returns:
         by key: `text` (as it stands in the context, empty for no answer), `start` and `end` in characters, `score`
         (sum of logits), `null_score`.
+
+    Raises:
+        ValueError: if `max_answer_length` is less than 1.
     """
+    if max_answer_length < 1:
+        raise ValueError(f"max_answer_length is {max_answer_length}; it must be at least 1")
     windows = defaultdict(list)
     for window, number in enumerate(encoding["overflow_to_sample_mapping"]):
         windows[int(number)].append(window)

@@ -59,7 +59,7 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
     splits = load_splits(
         data,
         training.split_seed,
-        lambda path: read_tagged(path, data),
+        lambda path, name: read_tagged(path, data),
         lambda rows: from_dataset(rows, data),
         lambda sentence: " ".join(sentence.words),
     )

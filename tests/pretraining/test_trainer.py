@@ -23,6 +23,7 @@ from modeling_elmo.conversion.options import bilm_options
 from modeling_elmo.pretraining import run
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining.checkpoints import check_same_run, load_tensors, saved_checkpoints
+from modeling_elmo.pretraining.evaluation import Perplexity
 
 TINY = {
     "character_embedding_size": 4,
@@ -207,7 +208,23 @@ def test_going_on_as_another_run_is_refused(tmp_path, corpus):
         train(tmp_path, corpus, "run", column="body")
     with pytest.raises(ValueError, match="validation_files = None, not"):
         train(tmp_path, corpus, "run", validation_files=[str(corpus)])
+    with pytest.raises(ValueError, match="num_negative_samples = .*, not 0"):
+        train(tmp_path, corpus, "run", num_negative_samples=0)
+    # What is wrong with the new run leaves the old one as it is.
+    for options, error in (({"train_files": ["nowhere.txt"]}, "nowhere"), ({"frozen": ["lstm"]}, "frozen")):
+        with pytest.raises(ValueError, match=error):
+            train(tmp_path, corpus, "run", overwrite=True, **options)
+        assert state_of(tmp_path / "run")["step"] == 3
     assert losses_of(train(tmp_path, corpus, "run", cell_size=16, overwrite=True, max_steps=3))
+
+
+def test_text_that_has_changed_is_refused(tmp_path, corpus):
+    text = tmp_path / "text.txt"
+    text.write_text(corpus.read_text())
+    train(tmp_path, text, "run", max_steps=3)
+    text.write_text(corpus.read_text() + "one more line\n")
+    with pytest.raises(ValueError, match="other streams: bytes of the files was"):
+        train(tmp_path, text, "run", max_steps=4)
 
 
 KILLER = """
@@ -630,6 +647,13 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, corpus):
         train(tmp_path, corpus, "run", **options)
     for folder in saved_checkpoints(tmp_path / "run"):
         assert all(weight.isfinite().all() for weight in load_file(folder / "model.safetensors").values())
+
+
+def test_infinite_perplexity_is_an_error(tmp_path, corpus, monkeypatch):
+    perplexities = iter([Perplexity(70.0, 70.0, 100), Perplexity(math.inf, 70.0, 100)])
+    monkeypatch.setattr("modeling_elmo.pretraining.trainer.evaluate", lambda *_: next(perplexities))
+    with pytest.raises(FloatingPointError, match="held-out perplexity is inf at step 6: lower learning_rate"):
+        train(tmp_path, corpus, "run")
 
 
 def test_recipes_are_checked(tmp_path, corpus):

@@ -94,7 +94,7 @@ def test_unigram_perplexity(tmp_path):
         unigram_perplexity(counted, [])
 
 
-@pytest.mark.parametrize("options", [{"min_count": 0}, {"max_size": 3}])
+@pytest.mark.parametrize("options", [{"min_count": 0}, {"max_size": 3}, {"num_processes": 0}])
 def test_bad_options(corpus, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must"):
         count_words(corpus, str.split, **options)

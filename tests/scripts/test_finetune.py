@@ -144,6 +144,12 @@ def test_trees_and_the_bag_of_words(run, base, tmp_path, capsys):
     assert f"bag of words, validation: accuracy {accuracy:.4f}" in capsys.readouterr().out
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions_validation.jsonl").read_text().splitlines()]
     assert len(rows) == 30 and set(rows[0]) == {"text", "label", "prediction", "scores"}
+    run(
+        "finetune_sequence_classification.py",
+        *("--model_name_or_path", base, "--file_format", "trees", "--train_file", train, "--validation_file", train),
+        *("--output_dir", tmp_path / "same", "--num_train_epochs", 1, "--cache_layers", tmp_path / "layers"),
+    )
+    assert len((tmp_path / "same" / "predictions_validation.jsonl").read_text().splitlines()) == 40
     with pytest.raises(SystemExit, match="would hold out phrases of sentences that are trained on"):
         run(
             "finetune_sequence_classification.py",
@@ -161,6 +167,10 @@ def test_entailment_without_elmo_and_resume(run, tmp_path):
     assert results["labels"] == ["different", "same"]
     assert (tmp_path / "out" / "model.safetensors").exists()
     options[options.index("--num_train_epochs") + 1] = 3
+    # As a kill leaves it that came while a checkpoint was being written.
+    unfinished = tmp_path / "out" / "checkpoint-999"
+    unfinished.mkdir()
+    (unfinished / "model.safetensors").write_bytes(b"half of it")
     run("finetune_entailment.py", *options, "--resume_from_checkpoint", "last")
     history = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
     assert [entry["epoch"] for entry in history if "eval_loss" in entry] == [1.0, 2.0, 3.0]

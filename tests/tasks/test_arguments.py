@@ -50,6 +50,8 @@ def test_optimizers_that_would_not_be_used_are_refused(tmp_path, options):
 def test_options_that_leave_predictions_out_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match=f"predictions for all examples at once: leave --{name} out"):
         FinetuningArguments(str(tmp_path), **{name: True})
+    with pytest.raises(ValueError, match="leave --eval_do_concat_batches out"):
+        FinetuningArguments(str(tmp_path), eval_do_concat_batches=False)
 
 
 def test_options_from_a_file(tmp_path, monkeypatch):

@@ -75,6 +75,15 @@ def test_cache_is_used_again_and_grows(tmp_path, make_model, examples):
     assert len(LayerCache.build(tmp_path, model, examples)) == 4
 
 
+@pytest.mark.parametrize("name, size", [("layers.npy", 200), ("cache.json", 0), ("texts.npz", 50)])
+def test_a_damaged_cache_is_made_anew(tmp_path, make_model, examples, name, size):
+    model = make_model()
+    expected = LayerCache.build(tmp_path, model, examples).layers(examples[0]).copy()
+    with open(tmp_path / name, "r+b") as file:
+        file.truncate(size)
+    assert np.array_equal(LayerCache.build(tmp_path, model, examples).layers(examples[0]), expected)
+
+
 def test_a_cache_that_does_not_fit_on_the_disk_is_refused(tmp_path, make_model, examples, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match=r"layers need 0\.0 GB, but 0\.0 GB are free"):

@@ -25,7 +25,8 @@ def test_held_out_items_share_no_group():
 
 
 def test_splits_from_files():
-    def read(path):
+    def read(path, name):
+        assert name == {"a": "train", "b": "validation", "c": "test"}[path]
         return [f"{path}{number}" for number in range(10)]
 
     data = DataArguments(train_file="a", validation_file="b", train_fraction=0.5, max_eval_samples=3)
@@ -34,7 +35,7 @@ def test_splits_from_files():
     splits = load_splits(DataArguments(train_file="a", test_file="c", validation_fraction=0.2), 0, read, None, str)
     assert {name: len(items) for name, items in splits.items()} == {"train": 8, "test": 10, "validation": 2}
     with pytest.raises(ValueError, match="the train data are empty"):
-        load_splits(DataArguments(train_file="a", validation_file="b"), 0, lambda path: [], None, str)
+        load_splits(DataArguments(train_file="a", validation_file="b"), 0, lambda path, name: [], None, str)
     with pytest.raises(ValueError, match="--validation_fraction 0.2 holds out all training data"):
         one_document = DataArguments(train_file="a", validation_fraction=0.2)
         load_splits(one_document, 0, read, None, lambda item: "the document")

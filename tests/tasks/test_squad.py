@@ -59,6 +59,7 @@ def test_half_a_surrogate_pair_can_be_written_again(tmp_path):
             "'q1': an answer needs .* not '911' and -4",
         ),
         (json.dumps(squad(answers=["Rollo"])), "'q1' has answers that are no objects"),
+        (json.dumps(squad(id=["q1"])), r"a question has the id \['q1'\]; it must be a text or a number"),
         (json.dumps(squad(question=None)), "question 'q1': the question is None; it must be a text"),
         (json.dumps(squad(context=None)), "question 'q1': the context is None; it must be a text"),
         (
@@ -124,6 +125,8 @@ def test_best_answers_are_exact_text_within_the_longest():
     ends[0, words[0]] = 0
     assert best_answers([question], encoding, starts, ends)["a"]["text"] == "Normandy , France"
     assert best_answers([question], encoding, starts, ends, max_answer_length=2)["a"]["text"] != "Normandy , France"
+    with pytest.raises(ValueError, match="max_answer_length is 0"):
+        best_answers([question], encoding, starts, ends, max_answer_length=0)
     starts[0, 0] = 11
     assert best_answers([question], encoding, starts, ends, null_threshold=0.0)["a"]["text"] == ""
     assert best_answers([question], encoding, starts, ends, null_threshold=1.5)["a"]["text"] == "Normandy , France"
