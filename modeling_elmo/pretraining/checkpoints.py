@@ -114,14 +114,13 @@ def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArgumen
     now = now.as_dict()
     # A run that knew no such option yet did what its default does.
     before = PretrainingArguments(DataArguments(), ModelArguments(), TrainingArguments()).as_dict() | before
+    changed = [name for name in FIXED if before[name] != now[name]]
     # Whether the softmax is sampled decides which gradients are sparse, and so what an optimizer keeps.
-    for run in (before, now):
-        run["num_negative_samples"] = run["num_negative_samples"] or 0
-    if bool(before["num_negative_samples"]) == bool(now["num_negative_samples"]):
-        now["num_negative_samples"] = before["num_negative_samples"]
-    for name in (*FIXED, "num_negative_samples"):
-        if before[name] != now[name]:
-            raise ValueError(
-                f"{folder} is from a run with {name} = {before[name]!r}, not {now[name]!r}: give another output_dir, "
-                "the same options as before, or overwrite"
-            )
+    if bool(before["num_negative_samples"]) != bool(now["num_negative_samples"]):
+        changed.append("num_negative_samples")
+    if changed:
+        name = changed[0]
+        raise ValueError(
+            f"{folder} is from a run with {name} = {before[name]!r}, not {now[name]!r}: give another output_dir, "
+            "the same options as before, or overwrite"
+        )

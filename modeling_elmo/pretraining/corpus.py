@@ -69,19 +69,22 @@ class Corpus:
         train = replace(self, held_out_share=held_out_share, part="train")
         return train, replace(train, part="held_out")
 
+    @property
+    def files(self) -> dict[Path, Shard]:
+        """The shards that are files, by their resolved paths."""
+        return {shard.path.resolve(): shard for shard in self.shards if not isinstance(shard, DatasetShard)}
+
     def without(self, other: "Corpus") -> "Corpus":
         """This corpus without the files that `other` has too, as a held-out file in the folder to train on; if it
         has no more than these, they are meant to be in both."""
-        files = {shard.path.resolve() for shard in other.shards if not isinstance(shard, DatasetShard)}
-        shards = tuple(
-            shard for shard in self.shards if isinstance(shard, DatasetShard) or shard.path.resolve() not in files
-        )
+        files = self.files
+        held_out = {files[path] for path in files.keys() & other.files.keys()}
+        shards = tuple(shard for shard in self.shards if shard not in held_out)
         return replace(self, shards=shards or self.shards)
 
-    @property
     def num_bytes(self) -> int:
         """Size of its files, as they are on the disk."""
-        return sum(shard.path.stat().st_size for shard in self.shards if not isinstance(shard, DatasetShard))
+        return sum(path.stat().st_size for path in self.files)
 
     def records(self, shard: int) -> Iterator[str]:
         """The records of a shard, by its index, in order. No record is empty."""

@@ -109,6 +109,7 @@ class RowStreams(IterableDataset):
     ) -> None:
         self._corpus, self._plan, self._rows, self._keys = corpus, plan, rows, keys
         self._steps, self._directions = unroll_steps, 2 if bidirectional else 1
+        self._num_bytes = corpus.num_bytes()  # as they are now, whatever becomes of the files
         self.position: dict[str, Any] | None = None
 
     def identity(self) -> dict[str, Any]:
@@ -120,7 +121,7 @@ class RowStreams(IterableDataset):
             "shuffle": plan.shuffle,
             "shuffle_buffer": plan.shuffle_buffer,
             "shards": len(corpus.shards),
-            "bytes of the files": corpus.num_bytes,
+            "bytes of the files": self._num_bytes,
             "text_format": corpus.text_format,
             "lines_per_record": corpus.lines_per_record,
             "held_out_share": corpus.held_out_share,

@@ -304,13 +304,13 @@ class Task:
         return rows
 
 
-# Bag of words
-
-
 def correlation(measure: Callable, targets: np.ndarray, decisions: np.ndarray) -> float:
     """A coefficient of correlation; 0 where one side is constant, for which it is not defined."""
     constant = np.ptp(targets) == 0 or np.ptp(decisions) == 0
     return 0.0 if constant else float(measure(targets, decisions).statistic)
+
+
+# Bag of words
 
 
 @functools.cache
