@@ -23,6 +23,8 @@ from .triton_kernels import run_steps_backward as run_fused_steps_backward
 # Gate values computed ahead of the recurrence at once (8 MB in fp32): bounds the memory that long texts take, and
 # keeps it in the cache.
 GATES_PER_SEGMENT = 2**21
+# In training the weights' gradients are added up once a segment, which takes as long as hundreds of tokens do.
+TOKENS_PER_SEGMENT_IN_TRAINING = 2048
 # The same on a GPU (512 MB in fp32), whose cache holds no segment that would keep it busy.
 GATES_PER_SEGMENT_ON_GPU = 2**27
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
@@ -45,6 +47,11 @@ class Weights(NamedTuple):
     recurrent: torch.Tensor
     bias: torch.Tensor
     projection: torch.Tensor | None
+
+    def rounded(self, product_type: torch.dtype, dtype: torch.dtype) -> "Weights":
+        """As they multiply; the bias is added in `dtype`, the type of what is computed between products."""
+        types = (product_type, product_type, dtype, product_type)
+        return Weights(*(None if weight is None else weight.to(type) for weight, type in zip(self, types, strict=True)))
 
 
 # For each lane (see `split_lanes`) the products with input weights and bias, recurrent weights and projection.
@@ -84,13 +91,15 @@ class PreparedWeights:
         # Packed weights can be neither copied nor pickled, and need not be.
         return PreparedWeights, (self._make_product,)
 
-    def get(self, sources: Iterable[torch.Tensor], weights: Weights) -> LaneProducts:
-        """Products with `weights`, which are made of `sources`."""
+    def get(
+        self, sources: Iterable[torch.Tensor], weights: Weights, product_type: torch.dtype, dtype: torch.dtype
+    ) -> LaneProducts:
+        """Products in `product_type` with `weights`, which are made of `sources`; biases are in `dtype`."""
         if weights.input.device.type != "cpu":  # nothing to prepare there, and fingerprints would wait for the device
-            return self._make(weights)
-        key = (weights.input.dtype, *(fingerprint(source) for source in sources))
+            return self._make(weights.rounded(product_type, dtype))
+        key = (product_type, *(fingerprint(source) for source in sources))
         if key != self._key:
-            self._products = self._make(weights)
+            self._products = self._make(weights.rounded(product_type, dtype))
             self._key = key
         return self._products
 
@@ -142,10 +151,12 @@ def run_lanes(run: Callable, lanes: list[tuple], num_gates: int, num_steps: int)
         torch.set_num_threads(num_threads)
 
 
-def split_steps(batch_sizes: list[int], cell: torch.Tensor) -> list[Segment]:
-    """Cuts a packing's steps into segments of at most `GATES_PER_SEGMENT` gate values (but at least a step)."""
+def split_steps(batch_sizes: list[int], cell: torch.Tensor, least_tokens: int = 1) -> list[Segment]:
+    """Cuts a packing's steps into segments of at most `GATES_PER_SEGMENT` gate values or, where these are more,
+    those of `least_tokens` (but at least a step)."""
     gates_per_token = 4 * cell.shape[-1]
     most = GATES_PER_SEGMENT if cell.device.type == "cpu" else GATES_PER_SEGMENT_ON_GPU
+    most = max(most, least_tokens * gates_per_token)
     segments, sizes, start, end = [], [], 0, 0
     for size in batch_sizes:
         if sizes and (end + size - start) * gates_per_token > most:
@@ -276,15 +287,19 @@ def shifted(values: torch.Tensor, initial: torch.Tensor, sizes: list[int]) -> to
 class ProjectedLSTM(torch.autograd.Function):
     """As [`run_inference`], with a backward pass through time.
 
-    `apply(inputs, hidden, cell, *Weights, batch_sizes, clips)` -> outputs, hidden, cell. Types may be mixed in two
-    ways: the memory cells may be of higher precision than the rest, and on CPU weights may be of lower.
+    `apply(inputs, hidden, cell, *Weights, product_type, batch_sizes, clips)` -> outputs, hidden, cell. Types may be
+    mixed: the memory cells may be of higher precision than the rest, and products, on CPU, of lower. The weights'
+    gradients are added up in the weights' own type, or in a higher one where activations have it.
     """
 
     @staticmethod
     def forward(ctx, inputs, hidden, cell, *arguments):
-        *weights, batch_sizes, clips = arguments
+        *weights, product_type, batch_sizes, clips = arguments
+        ctx.total_types = [None if w is None else torch.promote_types(w.dtype, inputs.dtype) for w in weights]
+        weights = Weights(*weights).rounded(product_type, inputs.dtype)
         num_gates = inputs.shape[-2] * 4 * cell.shape[-1]
-        segments, keep = split_steps(batch_sizes, cell), num_gates <= GATES_TO_KEEP
+        segments = split_steps(batch_sizes, cell, TOKENS_PER_SEGMENT_IN_TRAINING)
+        keep = num_gates <= GATES_TO_KEEP
         last_hidden, last_cell = (part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
         outputs = torch.empty_like(inputs, memory_format=torch.contiguous_format)
 
@@ -316,11 +331,15 @@ class ProjectedLSTM(torch.autograd.Function):
             part.clone(memory_format=torch.contiguous_format) for part in (grad_hidden, grad_cell)
         )
         grad_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
-        totals = [None if weight is None else torch.zeros_like(weight, dtype=inputs.dtype) for weight in weights]
+        totals = [
+            None if weight is None else torch.empty_like(weight, dtype=dtype)
+            for weight, dtype in zip(weights, ctx.total_types, strict=True)
+        ]
 
         def run(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *rest):
             weights, totals, records = Weights(*rest[:4]), rest[4:8], rest[8]
             products = tuple(prepare(None if w is None else w.mT) for w in (weights.recurrent, weights.projection))
+            gather = torch.Tensor.copy_
             for segment, (state, activations) in zip(reversed(ctx.segments), reversed(records), strict=True):
                 here = [rows(part, segment.start, segment.end) for part in (inputs, outputs, grad_outputs)]
                 if activations is None:
@@ -334,11 +353,12 @@ class ProjectedLSTM(torch.autograd.Function):
                     rows(grad_inputs, segment.start, segment.end).copy_(grad)
                 for total, grad in zip(totals, grad_weights, strict=True):
                     if total is not None:
-                        total.add_(grad)
+                        gather(total, grad)
+                gather = torch.Tensor.add_
 
         lanes = split_lanes(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *weights, *totals)
         run_lanes(run, [(*lane, records) for lane, records in zip(lanes, ctx.records, strict=True)], *ctx.amount)
-        return grad_inputs, grad_hidden, grad_cell, *totals, None, None
+        return grad_inputs, grad_hidden, grad_cell, *totals, None, None, None
 
 
 def new_activations(gates: torch.Tensor, cell: torch.Tensor) -> Activations:
@@ -375,10 +395,10 @@ def backward_steps(inputs, outputs, grad_outputs, sizes, state, activations, gra
     grad_bias, grad_gates, grad_projection = grad_gates.sum(-2), grad_gates.to(dtype), None
     if grad_projected is not None:
         projected = (activations.gates.chunk(4, -1)[3] * activations.squashed).to(dtype)
-        grad_projection = matrix_product(grad_projected.mT, projected).mT
+        grad_projection = matrix_product(grad_projected.to(dtype).mT, projected).mT
     grad_weights = Weights(
-        matrix_product(inputs.mT, grad_gates),
-        matrix_product(shifted(outputs, state[0], sizes).mT, grad_gates),
+        matrix_product(inputs.to(dtype).mT, grad_gates),
+        matrix_product(shifted(outputs, state[0], sizes).to(dtype).mT, grad_gates),
         grad_bias,
         grad_projection,
     )

@@ -105,19 +105,16 @@ class ElmoLSTMLayer(GradientCheckpointingLayer):
         dtype = arithmetic_type(device, product_type)
         # Memory cells, which add up over time, keep their precision.
         inputs, hidden, cell = inputs.to(dtype), hidden.to(dtype), cell.to(torch.promote_types(cell_type, dtype))
-        types = Weights(product_type, product_type, dtype, product_type)
-        weights = Weights(
-            *(None if weight is None else weight.to(type) for weight, type in zip(weights, types, strict=True))
-        )
         clips = Clips(self.cell_clip, self.projection_clip)
         with torch.autocast(device, enabled=False):
             if torch.is_grad_enabled() and any(
                 tensor is not None and tensor.requires_grad for tensor in (inputs, hidden, cell, *weights)
             ):
-                outputs = ProjectedLSTM.apply(inputs, hidden, cell, *weights, batch_sizes, clips)
+                outputs = ProjectedLSTM.apply(inputs, hidden, cell, *weights, product_type, batch_sizes, clips)
             else:
                 # Buffers too: masks, where weights are pruned.
-                products = self._prepared_weights.get(chain(self.parameters(), self.buffers()), weights)
+                sources = chain(self.parameters(), self.buffers())
+                products = self._prepared_weights.get(sources, weights, product_type, dtype)
                 outputs = run_inference(inputs, batch_sizes, (hidden, cell), products, clips)
         output, hidden, cell = outputs
         return output.to(product_type), hidden.to(product_type), cell.to(cell_type)
