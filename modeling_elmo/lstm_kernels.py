@@ -2,9 +2,9 @@
 
 Same arithmetic, but activations are written over the gates they come from, nothing is recorded step by step for
 autograd, and the backward pass through time is written out: the weights' gradients are one product over all steps.
-All tensors may have a leading dimension for the directions; then their steps run together, which suits a GPU. A CPU
-runs one direction after the other. On a GPU the kernels of `triton_kernels.py` take the place of the operations
-between two matrix products where they can run.
+All tensors may have a leading dimension for the directions; then their steps run together, which suits a GPU. On a CPU
+the directions run apart, each on a thread of its own where there is enough to do. On a GPU the kernels of
+`triton_kernels.py` take the place of the operations between two matrix products where they can run.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from .matrix_products import Product, matrix_product, prepare
 from .triton_kernels import can_run as can_fuse
+from .triton_kernels import rounded_bound, rows
 from .triton_kernels import run_steps as run_fused_steps
 from .triton_kernels import run_steps_backward as run_fused_steps_backward
 
@@ -51,7 +52,7 @@ class Weights(NamedTuple):
     def rounded(self, product_type: torch.dtype, dtype: torch.dtype) -> "Weights":
         """As they multiply; the bias is added in `dtype`, the type of what is computed between products."""
         types = (product_type, product_type, dtype, product_type)
-        return Weights(*(None if weight is None else weight.to(type) for weight, type in zip(self, types, strict=True)))
+        return Weights(*(None if w is None else w.to(type) for w, type in zip(self, types, strict=True)))
 
 
 # For each lane (see `split_lanes`) the products with input weights and bias, recurrent weights and projection.
@@ -167,10 +168,6 @@ def split_steps(batch_sizes: list[int], cell: torch.Tensor, least_tokens: int = 
     if sizes:
         segments.append(Segment(sizes, start, end))
     return segments
-
-
-def rows(tensor: torch.Tensor, start: int, end: int) -> torch.Tensor:
-    return tensor.narrow(-2, start, end - start)
 
 
 def has_slow_tanh(tensor: torch.Tensor) -> bool:
@@ -336,15 +333,15 @@ class ProjectedLSTM(torch.autograd.Function):
             for weight, dtype in zip(weights, ctx.total_types, strict=True)
         ]
 
-        def run(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *rest):
-            weights, totals, records = Weights(*rest[:4]), rest[4:8], rest[8]
+        def run(tensors, weights, totals, records):
+            inputs, outputs, grad_outputs, grad_inputs, *grad_state = tensors
+            weights = Weights(*weights)
             products = tuple(prepare(None if w is None else w.mT) for w in (weights.recurrent, weights.projection))
-            gather = torch.Tensor.copy_
+            put = torch.Tensor.copy_  # the first segment fills the empty totals, the others add to them
             for segment, (state, activations) in zip(reversed(ctx.segments), reversed(records), strict=True):
                 here = [rows(part, segment.start, segment.end) for part in (inputs, outputs, grad_outputs)]
                 if activations is None:
                     activations = recompute(here[0], segment.sizes, state, weights, ctx.clips)
-                grad_state = (grad_hidden, grad_cell)
                 grad_gates, grad_weights = backward_steps(
                     *here, segment.sizes, state, activations, grad_state, products, ctx.clips, weights.input.dtype
                 )
@@ -353,11 +350,12 @@ class ProjectedLSTM(torch.autograd.Function):
                     rows(grad_inputs, segment.start, segment.end).copy_(grad)
                 for total, grad in zip(totals, grad_weights, strict=True):
                     if total is not None:
-                        gather(total, grad)
-                gather = torch.Tensor.add_
+                        put(total, grad)
+                put = torch.Tensor.add_
 
-        lanes = split_lanes(inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell, *weights, *totals)
-        run_lanes(run, [(*lane, records) for lane, records in zip(lanes, ctx.records, strict=True)], *ctx.amount)
+        tensors = (inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell)
+        lanes = zip(*(split_lanes(*part) for part in (tensors, weights, totals)), ctx.records, strict=True)
+        run_lanes(run, list(lanes), *ctx.amount)
         return grad_inputs, grad_hidden, grad_cell, *totals, None, None, None
 
 
@@ -378,8 +376,7 @@ def recompute(inputs, sizes, state, weights: Weights, clips: Clips) -> Activatio
 
 def clip_backward(grad: torch.Tensor, clipped: torch.Tensor, bound: float, out: torch.Tensor):
     """The gradient before a clip, 0 where the value was at the bound."""
-    # As the value's type rounds it: clipped to 0.7, a bfloat16 is smaller than 0.7.
-    bound = torch.tensor(bound, dtype=clipped.dtype).item()
+    bound = rounded_bound(bound, clipped.dtype)
     torch.ops.aten.hardtanh_backward(grad, clipped, -bound, bound, grad_input=out)
 
 

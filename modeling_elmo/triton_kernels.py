@@ -258,8 +258,8 @@ def run_steps_backward(outputs, grad_outputs, sizes, state, activations, grad_st
     multiply_recurrent, multiply_projection = products
     grad_outputs = grad_outputs.contiguous()
     grad_gates, grad_projected = torch.empty_like(gates), torch.empty_like(outputs)
-    projection_bound = None if multiply_projection is None else rounded(clips.projection, outputs.dtype)
-    cell_bound = rounded(clips.cell, cells.dtype)
+    projection_bound = None if multiply_projection is None else rounded_bound(clips.projection, outputs.dtype)
+    cell_bound = rounded_bound(clips.cell, cells.dtype)
     starts = list(accumulate(sizes, initial=0))
     for step in reversed(range(len(sizes))):
         size, start, end = sizes[step], starts[step], starts[step + 1]
@@ -276,6 +276,6 @@ def run_steps_backward(outputs, grad_outputs, sizes, state, activations, grad_st
     return grad_gates, None if multiply_projection is None else grad_projected
 
 
-def rounded(bound: float | None, dtype: torch.dtype) -> float | None:
+def rounded_bound(bound: float | None, dtype: torch.dtype) -> float | None:
     """As a clipped value of this type is: clipped to 0.7, a bfloat16 is smaller than 0.7."""
     return None if bound is None else torch.tensor(bound, dtype=dtype).item()

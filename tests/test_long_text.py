@@ -22,6 +22,7 @@ def test_segments_change_no_gradient(monkeypatch):
     model.eval()
     expected, expected_gradients = gradients()
     monkeypatch.setattr(lstm_kernels, "GATES_PER_SEGMENT", 4 * config.cell_size * 64)
+    monkeypatch.setattr(lstm_kernels, "TOKENS_PER_SEGMENT_IN_TRAINING", 1)
     monkeypatch.setattr(lstm_kernels, "GATES_TO_KEEP", 0)
     output, got = gradients()
     torch.testing.assert_close(output, expected, atol=1e-6, rtol=0)

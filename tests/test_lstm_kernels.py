@@ -19,6 +19,7 @@ def seed():
 @pytest.fixture
 def short_segments(monkeypatch):
     monkeypatch.setattr(lstm_kernels, "GATES_PER_SEGMENT", 5 * 96)
+    monkeypatch.setattr(lstm_kernels, "TOKENS_PER_SEGMENT_IN_TRAINING", 1)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
@@ -121,6 +122,14 @@ def test_autocast_stays_close(with_gradients):
         expected[0].sum().backward()
         similarity = torch.cosine_similarity(grad.flatten(), layer.recurrent_weight.grad.flatten(), dim=0)
         assert grad.dtype == torch.float32 and similarity > 0.99
+
+
+def test_gradients_add_up_in_the_weights_own_type(short_segments):
+    layer = make_layer()
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(*make_inputs(layer, (9, 4, 4)))[0].float().sum().backward()
+    for weight in (layer.input_weight, layer.recurrent_weight, layer.projection_weight):
+        assert not torch.equal(weight.grad, weight.grad.bfloat16().float())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

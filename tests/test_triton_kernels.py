@@ -90,6 +90,7 @@ def test_kernels_equal_the_reference(variant, lengths, interpreted):
 @pytest.mark.parametrize("keep", [True, False])
 def test_kernels_by_segments(keep, interpreted, monkeypatch):
     monkeypatch.setattr(lstm_kernels, "GATES_PER_SEGMENT", 5 * 96)
+    monkeypatch.setattr(lstm_kernels, "TOKENS_PER_SEGMENT_IN_TRAINING", 1)
     if not keep:
         monkeypatch.setattr(lstm_kernels, "GATES_TO_KEEP", 0)
     layer = make_layer(cell_clip=0.5)
