@@ -91,10 +91,10 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def load_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
+def load_tensors(path: Path) -> Any:
     """What `torch.save` wrote, as long as it is tensors, numbers, text, lists and dictionaries."""
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"{path}: not a file of tensors that this program wrote, or damaged: {error}") from error
 

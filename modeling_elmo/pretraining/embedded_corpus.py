@@ -51,14 +51,13 @@ _DOCSTRING = re.compile(
 )
 
 
-def embedded_corpus_file(cache_folder: Path | None = None) -> Path:
+def embedded_corpus_file() -> Path:
     """The embedded corpus as a text file, one tokenised sentence a line; made on first use.
 
-    It is kept in `cache_folder` (default: `modeling_elmo` in the user's cache, `XDG_CACHE_HOME`), under a name that
-    changes with the versions of what it is made from.
+    It is kept in the user's cache (`modeling_elmo` in `XDG_CACHE_HOME`), under a name that changes with the versions
+    of what it is made from.
     """
-    if cache_folder is None:
-        cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modeling_elmo"
+    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modeling_elmo"
     with contextlib.suppress(OSError):
         cache_folder.mkdir(parents=True, exist_ok=True)
     if not os.access(cache_folder, os.W_OK):  # a container's home, often

@@ -18,12 +18,10 @@ class Perplexity:
 
     Attributes:
         forward, backward: of each direction; backward is `None` for a forward-only model.
-        num_words: how many words (and sentence ends) were predicted in each direction.
     """
 
     forward: float
     backward: float | None
-    num_words: int
 
     @property
     def mean(self) -> float:
@@ -46,7 +44,7 @@ def evaluate(model: ElmoForPreTraining, windows: Iterable[Window], max_words: in
     state, num_words = None, 0
     with evaluation_mode(model):
         for window in windows:
-            output = model(**window_inputs(window.to(model.device)), state=state, use_cache=True)
+            output = model(**window.to(model.device).inputs(), state=state, use_cache=True)
             state = output.state
             sums[0] += output.forward_loss.double() * window.num_targets
             if output.backward_loss is not None:
@@ -63,20 +61,7 @@ def evaluate(model: ElmoForPreTraining, windows: Iterable[Window], max_words: in
     return Perplexity(
         _perplexity(forward / total),
         _perplexity(backward / total) if model.config.bidirectional else None,
-        int(total),
     )
-
-
-def window_inputs(window: Window) -> dict[str, torch.Tensor | None]:
-    """What `ElmoForPreTraining.forward` reads of a window."""
-    return {
-        "character_ids": window.character_ids,
-        "input_ids": window.input_ids,
-        "forward_index": window.forward_index,
-        "backward_index": window.backward_index,
-        "forward_targets": window.forward_targets,
-        "backward_targets": window.backward_targets,
-    }
 
 
 def _perplexity(loss: float) -> float:

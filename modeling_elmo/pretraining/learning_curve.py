@@ -6,8 +6,8 @@ from typing import Any
 
 def draw_learning_curve(
     path: Path, losses: list[dict[str, Any]], evaluations: list[dict[str, Any]], unigram: float | None
-) -> bool:
-    """Writes the picture; false where matplotlib is missing.
+) -> None:
+    """Writes the picture, where matplotlib is installed.
 
     Args:
         path: of the picture; its suffix is its format.
@@ -18,7 +18,7 @@ def draw_learning_curve(
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return False
+        return
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([each["words"] for each in losses], [each["loss"] for each in losses], color="gray")
@@ -32,4 +32,3 @@ def draw_learning_curve(
     right.set(xlabel="words read", ylabel="held-out perplexity", yscale="log")
     right.legend()
     figure.savefig(path, dpi=120)
-    return True

@@ -4,8 +4,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoTokenizer
+
+from ..embedding import embed
 
 MIN_OCCURRENCES = 8
 # The most frequent words are those of grammar.
@@ -24,8 +27,9 @@ def print_neighbours(checkpoint: str | Path, sentences: list[list[str]], num_wor
     The vectors are `last_hidden_state`, their mean taken away; nearness is the cosine.
     """
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = AutoModel.from_pretrained(checkpoint).eval()
-    places, vectors = _embed(model, tokenizer, sentences)
+    vectors = torch.from_numpy(np.concatenate(list(embed(checkpoint, sentences, tokenizer=tokenizer, device="cpu"))))
+    vectors = torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1)
+    places = [Occurrence(index, place) for index, words in enumerate(sentences) for place in range(len(words))]
     of_sentence = torch.tensor([place.sentence for place in places])
     for word, uses in _ambiguous_words(tokenizer, sentences, places, vectors, num_words):
         print(f'\n"{word}"')
@@ -35,24 +39,6 @@ def print_neighbours(checkpoint: str | Path, sentences: list[list[str]], num_wor
             nearness[of_sentence == places[use].sentence] = -1.0
             for score, other in zip(*(part.tolist() for part in nearness.topk(num_nearest)), strict=True):
                 print(f"      {score:.2f}  {_in_context(sentences, places[other])}")
-
-
-@torch.no_grad()
-def _embed(model, tokenizer, sentences: list[list[str]]) -> tuple[list[Occurrence], torch.Tensor]:
-    places, vectors = [], []
-    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
-    for start in range(0, len(order), 64):
-        batch = order[start : start + 64]
-        inputs = tokenizer(
-            [sentences[index] for index in batch], is_split_into_words=True, padding=True, return_tensors="pt"
-        )
-        output = model(**inputs).last_hidden_state
-        for row, index in enumerate(batch):
-            # Without <S>, which is in front.
-            vectors.append(output[row, 1 : len(sentences[index]) + 1])
-            places += [Occurrence(index, position) for position in range(len(sentences[index]))]
-    vectors = torch.cat(vectors)
-    return places, torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1)
 
 
 def _ambiguous_words(tokenizer, sentences, places, vectors, num_words):

@@ -37,7 +37,6 @@ class StreamPart:
     targets: np.ndarray  # (directions, b, T) int32
     unknown_words: list[str]  # by their first appearance: row by row, in each row forward before backward
     unknown_rows: np.ndarray | None  # (len(unknown_words), 50) int16
-    epoch: int
     num_targets: int
     position: dict[str, Any]
 
@@ -84,9 +83,8 @@ class _Row:
         self.feed, self.index = feed, index
         self.buffers = [array("i") for _ in range(num_buffers)]  # inputs and targets forward, then backward
         self.start = 0  # of what is left in the buffers
-        self.records: deque[tuple[int, int]] = deque()  # positions and epoch of the records that are begun or waiting
+        self.records: deque[int] = deque()  # positions of the records that are begun or waiting
         self.taken, self.offset = taken, 0  # records that are done, positions that are done of the record after them
-        self.epoch = 0
 
     def available(self) -> int:
         return len(self.buffers[0]) - self.start
@@ -94,11 +92,9 @@ class _Row:
     def advance(self, positions: int) -> None:
         self.start += positions
         self.offset += positions
-        while self.records and self.offset >= self.records[0][0]:
-            self.offset -= self.records.popleft()[0]
+        while self.records and self.offset >= self.records[0]:
+            self.offset -= self.records.popleft()
             self.taken += 1
-        if self.records:
-            self.epoch = self.records[0][1]
 
 
 class RowStreams(IterableDataset):
@@ -139,12 +135,6 @@ class RowStreams(IterableDataset):
                     self._fill(row)
             yield self._part(own, rows, lanes)
 
-    def empty_part(self) -> StreamPart:
-        """A window of all rows without targets."""
-        shape = (self._directions, len(self._rows), self._steps)
-        inputs, targets = np.full(shape, self._keys.bos, np.int32), np.full(shape, IGNORED_TARGET, np.int32)
-        return StreamPart(inputs, targets, [], None, epoch=self._plan.num_epochs or 0, num_targets=0, position={})
-
     def _open_rows(self, own: range) -> tuple[list[_Row], dict[int, tuple[RecordFeed, list[_Row]]]]:
         width = self._plan.batch_size // self._plan.num_lanes(self._corpus)
         rows, lanes = [], {}
@@ -169,7 +159,7 @@ class RowStreams(IterableDataset):
         taken = row.feed.take(row.index)
         if taken is None:
             return False
-        epoch, record = taken
+        _, record = taken
         before, bos, eos = len(row.buffers[0]), self._keys.bos, self._keys.eos
         inputs, targets, *backward = row.buffers
         for words in self._corpus.split_record(record, self._keys.tokenizer.split_words):
@@ -184,9 +174,7 @@ class RowStreams(IterableDataset):
                 backward[0] += keys
                 backward[1] += keys
                 backward[1].append(bos)
-        row.records.append((len(inputs) - before, epoch))
-        if len(row.records) == 1:
-            row.epoch = epoch
+        row.records.append(len(inputs) - before)
         return True
 
     def _fill(self, row: _Row) -> None:
@@ -195,8 +183,6 @@ class RowStreams(IterableDataset):
         row.start = 0
         while row.available() < self._steps:
             if not self._read_record(row):
-                if not row.records:
-                    row.epoch = self._plan.num_epochs
                 missing = self._steps - row.available()
                 for buffer, padding in zip(
                     row.buffers, [self._keys.bos, IGNORED_TARGET] * self._directions, strict=True
@@ -216,7 +202,6 @@ class RowStreams(IterableDataset):
             ).reshape(shape)
             for kind in (0, 1)
         )
-        epoch = min(row.epoch for row in rows)
         for row in rows:
             row.advance(self._steps)
         unknown = self._number_unknown(inputs)
@@ -228,7 +213,6 @@ class RowStreams(IterableDataset):
             targets=targets,
             unknown_words=unknown,
             unknown_rows=self._keys.tokenizer.encode_words(unknown) if unknown else None,
-            epoch=epoch,
             num_targets=int(np.count_nonzero(targets[0] != IGNORED_TARGET)),
             position={
                 "rows": {str(number): [row.taken, row.offset] for number, row in zip(own, rows, strict=True)},

@@ -26,7 +26,7 @@ from .checkpoints import (
     write_checkpoint,
 )
 from .corpus import Corpus
-from .evaluation import Perplexity, evaluate, window_inputs
+from .evaluation import evaluate
 from .optimizers import clip_gradients, make_optimizers, sum_gradients
 from .progress import Progress
 from .schedules import learning_rate_share, plateau_share
@@ -89,11 +89,11 @@ class PretrainingTrainer:
         unigram: float | None = None,
     ):
         self.model, self.tokenizer, self.held_out = model, tokenizer, held_out
-        self.all_arguments, self.arguments, self.accelerator = arguments, arguments.training, accelerator
+        self.arguments, self.options, self.accelerator = arguments, arguments.training, accelerator
         self.max_steps, self.unigram = max_steps, unigram
-        self.output_dir = Path(self.arguments.output_dir)
+        self.output_dir = Path(self.options.output_dir)
         self.world_size, self.rank = accelerator.num_processes, accelerator.process_index
-        options = self.arguments
+        options = self.options
         workers = arguments.data.num_workers
         if workers is None:
             workers = 4 if accelerator.device.type == "cuda" else 0
@@ -145,8 +145,8 @@ class PretrainingTrainer:
             self.progress.start_clock(self.state.step, self.state.seconds)
             while self.state.step < self.max_steps:
                 start = time.perf_counter()
-                self._step(next(windows).to(self.accelerator.device, non_blocking=True))
-                if self.state.step % self.arguments.logging_steps == 0 or self.state.step == self.max_steps:
+                self._step(next(windows).to(self.accelerator.device))
+                if self.state.step % self.options.logging_steps == 0 or self.state.step == self.max_steps:
                     self._log(self.state.seconds + time.perf_counter() - start)
                 self.state.seconds += time.perf_counter() - start
                 self._evaluate_and_save()
@@ -158,7 +158,7 @@ class PretrainingTrainer:
         return True
 
     def _step(self, window: Window):
-        options, state = self.arguments, self.state
+        options, state = self.options, self.state
         # What a step draws depends on seed and step only, so that no generator's state need be saved; dropout differs
         # between processes, all else is the same in all.
         torch.manual_seed(step_seed(options.seed, state.step, self.rank + 1))
@@ -170,10 +170,10 @@ class PretrainingTrainer:
         states = []
         for part in range(options.accumulation_steps):
             rows = slice(part * rows_per_part, (part + 1) * rows_per_part)
-            inputs = window if options.accumulation_steps == 1 else window.select_rows(rows)
+            part_window = window if options.accumulation_steps == 1 else window.select_rows(rows)
             before = None if self.lstm_state is None else tuple(each[rows] for each in self.lstm_state)
             with self.accelerator.autocast():
-                output = self.model(**window_inputs(inputs), negative_samples=samples, state=before, use_cache=True)
+                output = self.model(**part_window.inputs(), negative_samples=samples, state=before, use_cache=True)
             loss = output.loss * (rows_per_part / options.batch_size)
             self.loss_sum += loss.detach()
             if options.loss_times_window:
@@ -194,7 +194,7 @@ class PretrainingTrainer:
                 group["lr"] = rate
             if scaler is not None:
                 scaler.unscale_(optimizer)
-        clip_gradients(self.parameters, self.arguments.max_grad_norm)
+        clip_gradients(self.parameters, self.options.max_grad_norm)
         for optimizer in self.optimizers:
             if scaler is not None:
                 scaler.step(optimizer)
@@ -209,7 +209,7 @@ class PretrainingTrainer:
 
     def _reset_streams(self, generator: torch.Generator):
         """Begins some streams from the zero state again."""
-        kept = torch.rand(self.arguments.batch_size, generator=generator) >= self.arguments.state_reset
+        kept = torch.rand(self.options.batch_size, generator=generator) >= self.options.state_reset
         if self.lstm_state is not None and not bool(kept.all()):
             own = kept[self.rank * self.local_rows : (self.rank + 1) * self.local_rows, None, None, None]
             own = own.to(self.accelerator.device)
@@ -223,7 +223,7 @@ class PretrainingTrainer:
         return samples.to(self.accelerator.device)
 
     def _learning_rate(self) -> float:
-        options = self.arguments
+        options = self.options
         share = learning_rate_share(
             options.schedule, self.state.step, self.max_steps, options.warmup_steps, options.final_learning_rate
         )
@@ -263,7 +263,7 @@ class PretrainingTrainer:
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}")
 
-    def _evaluate(self) -> Perplexity:
+    def _evaluate(self):
         state = self.state
         perplexity = evaluate(self.model, self._held_out_windows(), self._max_eval_words())
         state.evaluations.append(
@@ -286,10 +286,9 @@ class PretrainingTrainer:
         if perplexity.backward is not None:
             values["held_out/backward"] = perplexity.backward
         self.accelerator.log({f"{name}_perplexity": value for name, value in values.items()}, step=state.step)
-        return perplexity
 
     def _held_out_windows(self) -> WindowLoader:
-        options = self.arguments
+        options = self.options
         return WindowLoader(
             self.held_out,
             self.tokenizer,
@@ -301,7 +300,7 @@ class PretrainingTrainer:
         )
 
     def _max_eval_words(self) -> int | None:
-        most = self.arguments.max_eval_words
+        most = self.options.max_eval_words
         return None if most is None else math.ceil(most / self.world_size)
 
     # Checkpoints
@@ -320,7 +319,7 @@ class PretrainingTrainer:
         path = checkpoint_path(self.output_dir, step)
         write_checkpoint(path, self.accelerator.is_main_process, self.accelerator.wait_for_everyone, self._write)
         if self.accelerator.is_main_process:
-            keep_checkpoints(self.output_dir, self.arguments.keep_checkpoints, self.state.best_step)
+            keep_checkpoints(self.output_dir, self.options.keep_checkpoints, self.state.best_step)
 
     def _write(self, folder: Path):
         if self.accelerator.is_main_process:
@@ -332,7 +331,7 @@ class PretrainingTrainer:
                 "scaler": None if scaler is None else scaler.state_dict(),
             }
             torch.save(tensors, folder / OPTIMIZER_FILE)
-            facts = asdict(self.state) | {"world_size": self.world_size, "arguments": self.all_arguments.as_dict()}
+            facts = asdict(self.state) | {"world_size": self.world_size, "arguments": self.arguments.as_dict()}
             (folder / STATE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         own = {
             "position": self.loader.state_dict(),
@@ -355,7 +354,7 @@ class PretrainingTrainer:
         folder = saved[-1]
         facts = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         world_size, arguments = facts.pop("world_size"), facts.pop("arguments")
-        check_same_run(folder, arguments, self.all_arguments)
+        check_same_run(folder, arguments, self.arguments)
         self.state = TrainerState(**facts)
         weights = ElmoForPreTraining.from_pretrained(folder).state_dict()
         self.model.load_state_dict(weights)

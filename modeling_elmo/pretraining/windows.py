@@ -19,6 +19,8 @@ from .streams import RowStreams, StreamPart, WordKeys
 if TYPE_CHECKING:
     from tokenization_elmo import ElmoTokenizer
 
+WINDOWS_AHEAD = 8  # prepared by each worker
+
 
 @dataclass
 class Window:
@@ -30,7 +32,6 @@ class Window:
         forward_index: (B, T) int64, which of the distinct words the forward stream reads.
         forward_targets: (B, T) int64, word id of the next word; `IGNORED_TARGET` after the end of a row.
         backward_index, backward_targets: the same of the backward stream; `None` for forward-only models.
-        epoch: the earliest epoch, from 0, that some local row is still in.
         num_targets: how many positions of a direction have a target; B * T, but for the end of the last epoch.
     """
 
@@ -40,16 +41,16 @@ class Window:
     forward_targets: torch.Tensor
     backward_index: torch.Tensor | None
     backward_targets: torch.Tensor | None
-    epoch: int
     num_targets: int
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Window":
-        """The window with its tensors on `device`."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+    def inputs(self) -> dict[str, torch.Tensor | None]:
+        """What `ElmoForPreTraining.forward` reads."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "num_targets"}
 
-    def pin_memory(self) -> "Window":
-        """The window with its tensors in page-locked memory."""
-        return self._map(torch.Tensor.pin_memory)
+    def to(self, device: torch.device | str) -> "Window":
+        """The window with its tensors on `device`."""
+        inputs = {name: None if tensor is None else tensor.to(device) for name, tensor in self.inputs().items()}
+        return Window(**inputs, num_targets=self.num_targets)
 
     def select_rows(self, rows: slice) -> "Window":
         """The window of some of its rows, with the words that they need."""
@@ -64,13 +65,8 @@ class Window:
             forward_targets=self.forward_targets[rows],
             backward_index=places[1] if self.backward_index is not None else None,
             backward_targets=None if self.backward_targets is None else self.backward_targets[rows],
-            epoch=self.epoch,
             num_targets=int((self.forward_targets[rows] >= 0).sum()),
         )
-
-    def _map(self, function) -> "Window":
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Window(**{k: function(v) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
 
 
 class WindowLoader:
@@ -92,7 +88,6 @@ class WindowLoader:
         characters: whether windows have character_ids.
         seed, shuffle, shuffle_buffer, num_epochs: see `StreamPlan`.
         num_workers: processes that prepare windows; 0 prepares them here.
-        prefetch: windows that a worker prepares ahead.
     """
 
     def __init__(
@@ -111,7 +106,6 @@ class WindowLoader:
         shuffle_buffer: int = 2**17,
         num_epochs: int | None = None,
         num_workers: int = 0,
-        prefetch: int = 8,
     ) -> None:
         for name, value in (
             ("batch_size", batch_size),
@@ -127,7 +121,7 @@ class WindowLoader:
         local = batch_size // world_size
         plan = StreamPlan(batch_size, seed, shuffle, shuffle_buffer, num_epochs)
         self.rows = range(rank * local, (rank + 1) * local)
-        self._num_workers, self._prefetch = min(num_workers, local), prefetch
+        self._num_workers = min(num_workers, local)
         keys = WordKeys(tokenizer, characters)
         self._dataset = RowStreams(corpus, plan, self.rows, keys, unroll_steps, bidirectional)
         self._assembler = _Assembler(tokenizer, characters)
@@ -135,7 +129,7 @@ class WindowLoader:
     def __iter__(self) -> Iterator[Window]:
         workers = {"num_workers": self._num_workers}
         if self._num_workers:
-            workers |= {"prefetch_factor": self._prefetch, "worker_init_fn": _ignore_signals}
+            workers |= {"prefetch_factor": WINDOWS_AHEAD, "worker_init_fn": _ignore_signals}
         parts = iter(DataLoader(self._dataset, batch_size=None, collate_fn=_as_is, **workers))
         while True:
             window_parts = [next(parts) for _ in range(max(1, self._num_workers))]
@@ -173,10 +167,6 @@ class WindowLoader:
                     "merge_states of all of them"
                 )
         self._dataset.position = position
-
-    def empty_window(self) -> Window:
-        """A window without targets, for a process whose rows have ended before those of another process."""
-        return self._assembler.window([self._dataset.empty_part()])
 
 
 def _as_is(part: StreamPart) -> StreamPart:
@@ -221,7 +211,6 @@ class _Assembler:
             forward_targets=targets[forward],
             backward_index=None if backward is None else index[backward],
             backward_targets=None if backward is None else targets[backward],
-            epoch=min(part.epoch for part in parts),
             num_targets=sum(part.num_targets for part in parts),
         )
 

@@ -121,7 +121,6 @@ def test_shapes_and_types(corpus, tokenizer):
         range(distinct)
     )
     assert window.num_targets == 28
-    assert window.epoch == 0
 
 
 def test_characters_and_ids_of_the_distinct_words(corpus, tokenizer):
@@ -165,9 +164,6 @@ def test_only_the_last_windows_of_the_last_epoch_lack_targets(corpus, tokenizer,
     assert sum(targets) == 2 * sum(len(words) + 1 for words in sentences)
     assert all(count == 28 for count in targets[:-10])
     assert targets == [int((window.forward_targets != IGNORED_TARGET).sum()) for window in windows]
-    epochs = [window.epoch for window in windows]
-    assert epochs == sorted(epochs)
-    assert abs(epochs.count(0) - epochs.count(1)) < 10
 
 
 def test_an_endless_loader_goes_on(corpus, tokenizer):
@@ -175,7 +171,6 @@ def test_an_endless_loader_goes_on(corpus, tokenizer):
     endless = iter(loader(corpus, tokenizer, num_epochs=None))
     for _, window in zip(range(3 * len(finite)), endless, strict=False):
         assert window.num_targets == 28
-    assert window.epoch in (5, 6)
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
@@ -303,14 +298,6 @@ def test_a_single_unshuffled_row_is_the_text_in_order(tokenizer, tmp_path, sente
     assert [[word for word, _ in sentence[1:]] for sentence in split_at(row, "<S>")] == sentences
 
 
-def test_an_empty_window_has_no_targets(corpus, tokenizer):
-    window = loader(corpus, tokenizer).empty_window()
-    assert window.num_targets == 0
-    assert (window.forward_targets == IGNORED_TARGET).all()
-    assert window.backward_index.shape == (4, 7)
-    assert words_of(window.character_ids) == ["<S>"]
-
-
 def test_another_stream_is_refused_by_name(corpus, tokenizer):
     windows = loader(corpus, tokenizer)
     next(iter(windows))
@@ -335,7 +322,7 @@ def test_bad_options(corpus, tokenizer, options, message):
 
 
 def test_moving_a_window(corpus, tokenizer):
-    window = loader(corpus, tokenizer, bidirectional=False).empty_window().to("meta")
+    window = next(iter(loader(corpus, tokenizer, bidirectional=False))).to("meta")
     assert window.character_ids.device.type == "meta"
     assert window.backward_index is None
 

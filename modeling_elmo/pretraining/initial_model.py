@@ -1,11 +1,23 @@
-"""Going on from a checkpoint: a biLM that exists, for the text of another domain or task."""
+"""The model that training begins with: a new one, or a biLM that exists, for the text of another domain or task."""
 
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from ..configuration_elmo import ElmoConfig, word_fields
 from ..modeling_elmo_pretraining import ElmoForPreTraining
-from .arguments import ModelArguments
+from .arguments import ModelArguments, PretrainingArguments
+
+
+def make_initial_model(arguments: PretrainingArguments, tokenizer) -> ElmoForPreTraining:
+    """The model over the vocabulary of `tokenizer`, of which what is `frozen` does not train."""
+    if arguments.model.init_from:
+        model = load_initial_model(arguments.model, tokenizer)
+    else:
+        model = ElmoForPreTraining(arguments.config(**word_fields(tokenizer)))
+    freeze(model, arguments.training.frozen)
+    if arguments.model.uniform_init is not None and not arguments.model.init_from:
+        initialize_uniformly(model, arguments.model.uniform_init)
+    return model
 
 
 def check_initial_model(arguments: ModelArguments):
@@ -61,3 +73,33 @@ def load_initial_model(arguments: ModelArguments, tokenizer) -> ElmoForPreTraini
             )
     model.load_state_dict(weights)
     return model
+
+
+def freeze(model: ElmoForPreTraining, names: list[str]):
+    """Lets the weights whose names begin so be as they are.
+
+    Raises:
+        ValueError: a beginning that no name has, or nothing is left that trains.
+    """
+    for name in names:
+        found = [parameter for key, parameter in model.named_parameters() if f"{key}.".startswith(f"{name}.")]
+        if not found:
+            modules = ", ".join(key for key, _ in model.elmo.named_children())
+            raise ValueError(
+                f"frozen: no weight's name begins with {name!r}; parts are softmax and, of elmo, {modules}"
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"frozen: {', '.join(names)} are all weights, so that nothing would train")
+
+
+@torch.no_grad()
+def initialize_uniformly(model: ElmoForPreTraining, bound: float):
+    """What trains in U(-bound, bound); the biases of the highway layers around where they start otherwise."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.uniform_(-bound, bound)
+    for module in model.modules():
+        if getattr(module, "initial_bias", 0.0) and module.bias.requires_grad:
+            module.bias += module.initial_bias
