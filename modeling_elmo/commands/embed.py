@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from ..embedding.embed_file import LAYOUTS, embed_file
-from ..embedding.vectors import LAYERS, PRECISIONS
+from ..embedding.vectors import LAYERS
+from ..loading import PRECISIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from transformers import AutoConfig
 from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import ElmoConfig
-from ..embedding.vectors import load
+from ..loading import load
 from ..modeling_elmo import ElmoModel
 from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .arrays import bilm_pieces, collect
