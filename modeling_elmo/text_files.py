@@ -133,15 +133,3 @@ def _zstandard_lines(file: BinaryIO) -> Iterator[bytes]:
         raise EOFError("the compressed data ends in the middle")
     if any(line):
         yield b"".join(line)
-
-
-__all__ = [
-    "COMPRESSIONS",
-    "FormatError",
-    "numbered_lines",
-    "numbered_objects",
-    "parse_json",
-    "read_object",
-    "split_columns",
-    "suffix",
-]

@@ -11,8 +11,10 @@ from typing import Any, get_args, get_type_hints
 
 from transformers import HfArgumentParser
 
+from tokenization_elmo import WORD_SPLITTINGS
+
 from ..configuration_elmo import ElmoConfig, config_of_options
-from .corpus import EMBEDDED
+from .corpus import EMBEDDED, TextFormat
 from .schedules import SCHEDULES
 
 
@@ -182,8 +184,8 @@ class PretrainingArguments:
             ("optimizer", training.optimizer, ("adamw", "adagrad", "sgd")),
             ("schedule", training.schedule, tuple(SCHEDULES)),
             ("mixed_precision", training.mixed_precision, ("no", "bf16", "fp16")),
-            ("text_format", data.text_format, ("sentences", "paragraphs", "wrapped")),
-            ("word_splitting", data.word_splitting, ("treebank", "whitespace", "unicode")),
+            ("text_format", data.text_format, get_args(TextFormat)),
+            ("word_splitting", data.word_splitting, WORD_SPLITTINGS),
         ):
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
