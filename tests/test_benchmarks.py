@@ -38,7 +38,7 @@ RUNS = {
         [r"(?m)^ +100 .* 1\.00 ", r"(?m)^ +200 .* \d+\.\d+ +\d+\.\d+$"],
     ),
     "tokenizer": (
-        "--words 500 --vocab-size 100 --batch-size 8",
+        "--words 500 --vocab_size 100 --batch_size 8",
         [r"plain nested lists.* [\d,]+ words/s", r"raw text, no vocabulary +[\d,]+ words/s +\d+\.\d x"],
     ),
 }
