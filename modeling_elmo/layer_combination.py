@@ -81,5 +81,3 @@ def orthogonal(rows: int, columns: int) -> torch.Tensor:
 
 
 COMBINATIONS = {"projection": ElmoProjection, "scalar_mix": ElmoScalarMix}
-
-__all__ = ["ElmoProjection", "ElmoScalarMix"]

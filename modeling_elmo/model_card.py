@@ -7,6 +7,7 @@ from string import Template
 from huggingface_hub import ModelCardData
 
 from .configuration_elmo import AUTO_MAP, ElmoConfig
+from .modeling_elmo import BYTE_VOCAB_SIZE
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 
@@ -110,7 +111,7 @@ def describe_architecture(config: ElmoConfig) -> str:
     rows = []
     if config.character_embedding_size:
         filters = ", ".join(f"{number} x {width}" for width, number in config.filters)
-        unit = "bytes" if config.character_vocab_size == 262 else "characters"
+        unit = "bytes" if config.character_vocab_size == BYTE_VOCAB_SIZE else "characters"
         rows.append(("Characters", f"{config.character_vocab_size} of {config.character_embedding_size} dimensions"))
         rows.append(("Convolutions (number x width)", f"{filters}; {config.hidden_act}"))
         rows.append(("Highway layers", config.num_highway_layers))

@@ -9,14 +9,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput, can_return_tuple, logging
+from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_elmo import ElmoConfig
 from .layer_combination import COMBINATIONS, ElmoProjection, ElmoScalarMix
 from .projected_lstm import ElmoLSTMLayer, ElmoLSTMStack, Packing, pack_mask
 from .token_encoder import ElmoTokenEncoder
-
-logger = logging.get_logger(__name__)
 
 State = tuple[torch.Tensor, torch.Tensor]
 

@@ -155,6 +155,3 @@ def run_padded(layer: ElmoLSTMLayer, inputs: torch.Tensor, mask: torch.Tensor) -
     state = inputs.new_zeros(*shape, inputs.shape[-1]), inputs.new_zeros(*shape, gates.shape[-1] // 4)
     _, outputs = scan(step, state, (gates, mask))
     return outputs
-
-
-__all__ = ["export_onnx"]

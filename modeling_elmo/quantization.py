@@ -108,6 +108,3 @@ def quantize(model: nn.Module) -> nn.Module:
         elif isinstance(module, ElmoTokenEncoder) and module.projection is not None:
             module.projection = Int8Linear(module.projection)
     return twin
-
-
-__all__ = ["quantize"]

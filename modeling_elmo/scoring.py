@@ -3,14 +3,16 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForPreTraining, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForPreTraining, PreTrainedModel
 
-from .embedding.batches import batches, encode_batch, windows
-from .embedding.vectors import load, put_on, run_layers, words_of
+from .embedding.batches import encode_batch, in_order
+from .embedding.vectors import run_layers, words_of
+from .loading import load, load_tokenizer, put_on
 from .modeling_elmo import IMPORT_FIRST, evaluation_mode
 from .modeling_elmo_pretraining import ElmoForPreTraining
 from .softmax import log_uniform_probability
@@ -98,7 +100,7 @@ def load_language_model(
         ValueError: where there is no softmax, no tokenizer, or one of another vocabulary.
     """
     if isinstance(model, (str, Path)):
-        name = str(model)
+        name = model
         model, loading = load(AutoModelForPreTraining, name, output_loading_info=True)
         if any(key.startswith("softmax.") for key in loading["missing_keys"]):
             raise ValueError(
@@ -106,20 +108,16 @@ def load_language_model(
                 "out; convert the training checkpoint, or pretrain one"
             )
         put_on(model, device)
-    else:
-        name = model.name_or_path
     if not isinstance(model, ElmoForPreTraining):
         raise ValueError(
             f"{type(model).__name__} has no language model's softmax: load ElmoForPreTraining{IMPORT_FIRST}"
         )
     if tokenizer is None:
-        if not name:
-            raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")
-        tokenizer = load(AutoTokenizer, name)
+        tokenizer = load_tokenizer(model)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise ValueError(
-            f"the tokenizer of {name or 'this model'} knows {tokenizer.vocab_size} words, but the softmax has "
-            f"{model.config.vocab_size} rows: word ids and rows must be those of one vocabulary"
+            f"the tokenizer of {model.name_or_path or 'this model'} knows {tokenizer.vocab_size} words, but the "
+            f"softmax has {model.config.vocab_size} rows: word ids and rows must be those of one vocabulary"
         )
     return model, tokenizer
 
@@ -148,17 +146,7 @@ def score(
     if isinstance(sentences, str):
         raise ValueError("sentences must be an iterable of sentences, not one string: pass [text]")
     model, tokenizer = load_language_model(model, tokenizer, device)
-    return _score(model, tokenizer, words_of(tokenizer, sentences))
-
-
-def _score(model: ElmoForPreTraining, tokenizer, sentences: Iterable[list[str]]) -> Iterator[SentenceScore]:
-    for window in windows(sentences, len):
-        results: list[SentenceScore | None] = [None] * len(window)
-        for batch in batches([len(words) for words in window]):
-            scores = _score_batch(model, tokenizer, [window[number] for number in batch])
-            for number, result in zip(batch, scores, strict=True):
-                results[number] = result
-        yield from results
+    return in_order(words_of(tokenizer, sentences), partial(_score_batch, model, tokenizer))
 
 
 @torch.no_grad()

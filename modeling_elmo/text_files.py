@@ -1,9 +1,12 @@
-"""Reading text files line by line, and errors that say where a file is wrong."""
+"""Reading text files line by line, with errors that say where a file is wrong; and writing files safely."""
 
 import codecs
+import errno
 import gzip
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -75,7 +78,7 @@ def read_object(path: Path) -> dict[str, Any]:
         FormatError: if it holds anything else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not a JSON file: {error}") from error
     if not isinstance(value, dict):
@@ -90,6 +93,36 @@ def parse_json(text: str) -> Any:
         utf_16 = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
         value = json.loads(utf_16.decode("utf-16", "replace"))
     return value
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a text file so that it holds the old or the new text, whatever happens."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    sync(unfinished)
+    os.replace(unfinished, path)
+
+
+def sync(path: Path) -> None:
+    """Forces a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def require_space(folder: Path, num_bytes: float, what: str) -> None:
+    """Refuses to begin what cannot be finished.
+
+    Raises:
+        OSError: `what` needs more bytes than are free where the folder is.
+    """
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise OSError(
+            errno.ENOSPC, f"{what} need {num_bytes / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free", str(folder)
+        )
 
 
 def split_columns(line: str) -> list[str]:
@@ -133,15 +166,3 @@ def _zstandard_lines(file: BinaryIO) -> Iterator[bytes]:
         raise EOFError("the compressed data ends in the middle")
     if any(line):
         yield b"".join(line)
-
-
-__all__ = [
-    "COMPRESSIONS",
-    "FormatError",
-    "numbered_lines",
-    "numbered_objects",
-    "parse_json",
-    "read_object",
-    "split_columns",
-    "suffix",
-]

@@ -19,15 +19,14 @@ from benchmark_tools import (
     PlainElmo,
     encoder_flops,
     fastest,
-    lstm_flops,
     now,
-    peak_flops,
     peak_memory,
     read_bandwidth,
     read_sentences,
 )
 
 from modeling_elmo import ElmoConfig, ElmoModel, ElmoTokenizer, quantize
+from modeling_elmo.pretraining.throughput import lstm_flops, matrix_flops_per_second
 
 
 def main():
@@ -88,7 +87,8 @@ def measure(model: ElmoModel, arguments):
     peak = bandwidth = 0.0
     for _ in range(arguments.turns):
         for name, (run, _) in systems.items():
-            peak, bandwidth = max(peak, peak_flops(device, dtype)), max(bandwidth, read_bandwidth(device))
+            peak = max(peak, matrix_flops_per_second(model.device, dtype))
+            bandwidth = max(bandwidth, read_bandwidth(device))
             start = now()
             run()
             seconds[name] = min(seconds[name], now() - start)

@@ -5,12 +5,11 @@
 A step is everything but the text: forward and backward pass over random windows, clipping, and the optimizer's update.
 """
 
-import resource
+import argparse
 import time
-from dataclasses import dataclass, field
 
 import torch
-from transformers import HfArgumentParser
+from benchmark_tools import peak_memory
 
 from modeling_elmo import ElmoConfig, ElmoForPreTraining
 from modeling_elmo.pretraining.arguments import TrainingArguments
@@ -18,22 +17,30 @@ from modeling_elmo.pretraining.optimizers import clip_gradients, make_optimizers
 from modeling_elmo.softmax import sample_log_uniform
 
 
-@dataclass
-class Options:
-    vocab_sizes: list[int] = field(default_factory=lambda: [10_000, 100_000, 800_000])
-    num_negative_samples: int = field(default=2048, metadata={"help": "0: the exact softmax"})
-    adaptive: bool = field(default=False, metadata={"help": "the adaptive softmax, clusters from 2000 and 20000 on"})
-    optimizer: str = field(default="adagrad", metadata={"help": "adagrad, adamw or sgd"})
-    dense: bool = field(default=False, metadata={"help": "dense gradients, to compare with"})
-    batch_size: int = 32
-    unroll_steps: int = 20
-    distinct_words: int = 400
-    cell_size: int = 256
-    projection_size: int = 64
-    steps: int = 10
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vocab_sizes", type=int, nargs="+", default=[10_000, 100_000, 800_000])
+    parser.add_argument("--num_negative_samples", type=int, default=2048, help="0: the exact softmax")
+    parser.add_argument("--adaptive", action="store_true", help="the adaptive softmax, with clusters from 2000 on")
+    parser.add_argument("--optimizer", choices=["adagrad", "adamw", "sgd"], default="adagrad")
+    parser.add_argument("--dense", action="store_true", help="dense gradients, to compare with")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--unroll_steps", type=int, default=20)
+    parser.add_argument("--distinct_words", type=int, default=400)
+    parser.add_argument("--cell_size", type=int, default=256)
+    parser.add_argument("--projection_size", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=10)
+    options = parser.parse_args()
+    baseline = None
+    print(f"{'vocabulary':>10} {'ms / step':>10} {'processor ms':>13} {'ratio':>6} {'peak memory, GB':>16}")
+    for vocab_size in options.vocab_sizes:
+        wall, processor = seconds_per_step(options, vocab_size)
+        baseline = baseline or processor
+        times = f"{1000 * wall:>10.1f} {1000 * processor:>13.1f} {processor / baseline:>6.2f}"
+        print(f"{vocab_size:>10,} {times} {peak_memory():>16.2f}", flush=True)
 
 
-def seconds_per_step(options: Options, vocab_size: int) -> tuple[float, float]:
+def seconds_per_step(options, vocab_size: int) -> tuple[float, float]:
     """Wall and processor time of the fastest step, once the optimizer's state is there.
 
     On a machine that others use too the latter is the one to look at.
@@ -83,16 +90,5 @@ def seconds_per_step(options: Options, vocab_size: int) -> tuple[float, float]:
     return tuple(min(each) for each in zip(*times[1:], strict=True))
 
 
-def main(options: Options):
-    baseline = None
-    print(f"{'vocabulary':>10} {'ms / step':>10} {'processor ms':>13} {'ratio':>6} {'peak memory, GB':>16}")
-    for vocab_size in options.vocab_sizes:
-        wall, processor = seconds_per_step(options, vocab_size)
-        baseline = baseline or processor
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        times = f"{1000 * wall:>10.1f} {1000 * processor:>13.1f} {processor / baseline:>6.2f}"
-        print(f"{vocab_size:>10,} {times} {peak:>16.2f}", flush=True)
-
-
 if __name__ == "__main__":
-    main(*HfArgumentParser(Options).parse_args_into_dataclasses())
+    main()

@@ -24,8 +24,8 @@ from tokenization_elmo import ElmoTokenizer
 Batch = list[str] | list[list[str]]
 
 
-def read_sentences(path: Path | None, words: int) -> list[str]:
-    """Sentences of at least `words` words in all; the text is repeated where it is too short."""
+def repeated_lines(path: Path | None, words: int) -> list[str]:
+    """Lines of raw text with at least `words` words in all; the text is repeated where it is too short."""
     text = path.read_text(encoding="utf-8") if path else "\n".join(topics.values())
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
@@ -77,12 +77,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, help="UTF-8 text, one sentence a line (default: Python's documentation)")
     parser.add_argument("--words", type=int, default=1_000_000, help="words to encode (default: %(default)s)")
-    parser.add_argument("--vocab-size", type=int, default=4_000, help="rows of the vocabulary (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=512, help="sentences a batch (default: %(default)s)")
+    parser.add_argument("--vocab_size", type=int, default=4_000, help="rows of the vocabulary (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, default=512, help="sentences a batch (default: %(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
-    sentences = read_sentences(arguments.text, arguments.words)
+    sentences = repeated_lines(arguments.text, arguments.words)
     trained = ElmoTokenizer.train_from_iterator(sentences, vocab_size=arguments.vocab_size)
     split = [trained.split_words(sentence) for sentence in sentences]
     raw, split = in_batches(sentences, arguments.batch_size), in_batches(split, arguments.batch_size)

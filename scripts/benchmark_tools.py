@@ -50,19 +50,6 @@ def fastest(run: Callable[[], object], repeats: int = 5) -> float:
     return min(seconds)
 
 
-def peak_flops(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
-    """Operations a second of the fastest large matrix product that PyTorch has here."""
-    if device == "cuda":
-        x = torch.randn(8192, 8192, device=device, dtype=dtype)
-        return 2 * 8192**3 / fastest(lambda: x @ x)
-    x, w = torch.randn(1024, 2048, dtype=dtype), torch.randn(2048, 2048, dtype=dtype)
-    runs = [lambda: x @ w]
-    if torch.backends.mkldnn.is_available() and dtype == torch.float32:
-        packed = torch.ops.mkldnn._reorder_linear_weight(w)
-        runs.append(lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""))
-    return 2 * 1024 * 2048 * 2048 / min(fastest(run) for run in runs)
-
-
 def read_bandwidth(device: str = "cpu") -> float:
     """Bytes a second at which memory is read."""
     values = torch.ones(2**26 if device == "cpu" else 2**30, device=device)
@@ -74,13 +61,6 @@ def peak_memory(device: str = "cpu") -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-
-
-def lstm_flops(config: ElmoConfig) -> float:
-    """Operations of a word in all layers and directions, forward."""
-    width, cells = config.output_size, config.cell_size
-    projection = 0 if config.projection_size is None else cells * width
-    return 2 * config.num_layers * config.num_directions * (8 * width * cells + projection)
 
 
 def encoder_flops(config: ElmoConfig, character_ids: torch.Tensor) -> float:

@@ -14,10 +14,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 import torch
-from benchmark_tools import SIZES, PlainElmo, encoder_flops, lstm_flops, now, peak_flops, peak_memory, read_sentences
+from benchmark_tools import SIZES, PlainElmo, encoder_flops, now, peak_memory, read_sentences
 from torch import nn
 
 from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoTokenizer
+from modeling_elmo.pretraining.throughput import lstm_flops, matrix_flops_per_second
+from modeling_elmo.pretraining.vocabulary import SPECIAL_WORDS
 from modeling_elmo.softmax import sample_log_uniform
 
 
@@ -59,7 +61,7 @@ def measure(model: ElmoForPreTraining, arguments):
     for turn in range(arguments.turns):
         window = windows[turn % len(windows)]
         for name, (trained, loss) in systems.items():
-            peak = max(peak, peak_flops(device, dtype))
+            peak = max(peak, matrix_flops_per_second(model.device, dtype))
             start = now()
             optimizers[name].zero_grad()
             with torch.autocast(device, torch.bfloat16, enabled=arguments.bf16):
@@ -87,8 +89,8 @@ def make_windows(arguments, number: int = 4) -> list[dict[str, torch.Tensor]]:
     """Windows of the same sentences for both directions, as arguments of `ElmoForPreTraining`."""
     batch, steps = arguments.batch_size, arguments.unroll_steps
     sentences = read_sentences(arguments.text, 10**6)
-    frequent = Counter(chain.from_iterable(sentences)).most_common(arguments.vocab_size - 3)
-    tokenizer = ElmoTokenizer(vocab=["<S>", "</S>", "<UNK>", *(word for word, _ in frequent)])
+    frequent = Counter(chain.from_iterable(sentences)).most_common(arguments.vocab_size - len(SPECIAL_WORDS))
+    tokenizer = ElmoTokenizer(vocab=[*SPECIAL_WORDS, *(word for word, _ in frequent)])
     stream = chain.from_iterable(["<S>", *sentence, "</S>"] for sentence in sentences)
     windows = []
     for _ in range(number):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_vocabulary import WORDS
 
-from modeling_elmo import ElmoConfig, ElmoModel, ElmoPreTrainedModel
+from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoModel, ElmoPreTrainedModel, ElmoTokenizer
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
@@ -67,6 +68,25 @@ def make_model(make_config) -> Callable[..., ElmoPreTrainedModel]:
         return model
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> ElmoTokenizer:
+    return ElmoTokenizer(vocab=WORDS)
+
+
+@pytest.fixture(scope="session")
+def language_model(make_model) -> ElmoForPreTraining:
+    return make_model(ElmoForPreTraining, representation="scalar_mix")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(language_model, tokenizer, tmp_path_factory) -> Path:
+    """The language model and its tokenizer on disk."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    language_model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
-# Options of the smallest run, and what its output must hold.
+TEXT = "Some words of text. And some more of them!\n" * 50
+# Options of the smallest run (`{text}` is a file of TEXT), and what its output must hold.
 RUNS = {
     "inference": (
         "--size tiny --words 100 --baseline_words 40 --batch_size 4 --turns 1 --int8",
@@ -24,8 +25,12 @@ RUNS = {
         [r"\(a\) plain loop +\d+ words/s   ours is +\d+\.\d+ times", r"GFLOP/s, \d+%", r"peak memory \d"],
     ),
     "loader": (
-        "--batch_size 4 --windows 3 --num_workers 1 --max_size 100",
-        [r"per core: [\d,]+ words/s", r"with 1 workers .* [\d,]+ words/s"],
+        "--source {text} --text_format paragraphs --batch_size 4 --windows 5 --num_workers 2 --max_size 100",
+        [
+            r"(?m)^550 words in 100 sentences, vocabulary 13$",
+            r"per core: [\d,]+ words/s\na window: 80 words, \d+ distinct words\n",
+            r"with 2 workers on \d+ cores: [\d,]+ words/s\n",
+        ],
     ),
     "loading": ("--size tiny", [r"from_pretrained: \d+\.\d+ s", r"first sentence of 20 words: \d+\.\d+ s"]),
     "softmax": (
@@ -33,7 +38,7 @@ RUNS = {
         [r"(?m)^ +100 .* 1\.00 ", r"(?m)^ +200 .* \d+\.\d+ +\d+\.\d+$"],
     ),
     "tokenizer": (
-        "--words 500 --vocab-size 100 --batch-size 8",
+        "--words 500 --vocab_size 100 --batch_size 8",
         [r"plain nested lists.* [\d,]+ words/s", r"raw text, no vocabulary +[\d,]+ words/s +\d+\.\d x"],
     ),
 }
@@ -46,10 +51,13 @@ def test_all_scripts_are_run():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-def test_it_prints_rates_and_ratios(name):
+def test_it_prints_rates_and_ratios(name, tmp_path):
     options, patterns = RUNS[name]
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    options = [option.format(text=text) for option in options.split()]
     done = subprocess.run(
-        [sys.executable, SCRIPTS / f"benchmark_{name}.py", *options.split()],
+        [sys.executable, SCRIPTS / f"benchmark_{name}.py", *options],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -6,35 +6,16 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_vocabulary import WORDS
 
 import modeling_elmo
 from modeling_elmo import ElmoForPreTraining, ElmoModel, ElmoTokenizer, cli, scoring
 from modeling_elmo.embedding import batches
 
-WORDS = [
-    "the",
-    "river",
-    "bank",
-    "was",
-    "closed",
-    ".",
-    "old",
-    "by",
-    "The",
-    "ist",
-    "said",
-    "a",
-    "of",
-    "to",
-    "in",
-    "on",
-    "it",
-]
 ADAPTIVE = {"adaptive_softmax_cutoffs": [5, 12], "projection_size": 16, "cell_size": 20}
 SENTENCES = [
     ["The", "old", "bank", "by", "the", "river", "was", "closed", "."],
@@ -43,24 +24,6 @@ SENTENCES = [
     [],
     ["said", "the", "bank", "of", "the", "river"],
 ]
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> ElmoTokenizer:
-    return ElmoTokenizer(vocab=WORDS)
-
-
-@pytest.fixture(scope="module")
-def model(make_model) -> ElmoForPreTraining:
-    return make_model(ElmoForPreTraining)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(model, tokenizer, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @torch.no_grad()
@@ -75,25 +38,27 @@ def plain_log_probabilities(model, state: torch.Tensor) -> torch.Tensor:
     return (model.softmax.weight @ state + model.softmax.bias).log_softmax(-1)
 
 
-def test_surprisal_equals_a_plain_computation(model, tokenizer):
-    for words, found in zip(SENTENCES, modeling_elmo.score(model, SENTENCES, tokenizer), strict=True):
-        forward, backward = plain_states(model, tokenizer, words)
+def test_surprisal_equals_a_plain_computation(language_model, tokenizer):
+    for words, found in zip(SENTENCES, modeling_elmo.score(language_model, SENTENCES, tokenizer), strict=True):
+        forward, backward = plain_states(language_model, tokenizer, words)
         vocabulary = ["<S>", "</S>", "<UNK>", *WORDS]
         ids = [vocabulary.index(word) if word in vocabulary else 2 for word in ["<S>", *words, "</S>"]]
         assert found.words == words
         assert found.known.tolist() == [word in WORDS for word in words]
         assert np.isnan(found.forward[0]) and np.isnan(found.backward[-1])
         for position in range(1, len(ids)):
-            expected = -plain_log_probabilities(model, forward[position - 1])[ids[position]]
+            expected = -plain_log_probabilities(language_model, forward[position - 1])[ids[position]]
             assert found.forward[position] == pytest.approx(float(expected), abs=1e-5)
-            expected = -plain_log_probabilities(model, backward[position])[ids[position - 1]]
+            expected = -plain_log_probabilities(language_model, backward[position])[ids[position - 1]]
             assert found.backward[position - 1] == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_words_added_to_the_tokenizer_are_scored_as_unknown(model):
+def test_words_added_to_the_tokenizer_are_scored_as_unknown(language_model):
     plain, extended = ElmoTokenizer(vocab=WORDS), ElmoTokenizer(vocab=WORDS)
     extended.add_tokens(["naïveté"])
-    expected, found = (list(modeling_elmo.score(model, SENTENCES, tokenizer)) for tokenizer in (plain, extended))
+    expected, found = (
+        list(modeling_elmo.score(language_model, SENTENCES, tokenizer)) for tokenizer in (plain, extended)
+    )
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_array_equal(one.known, other.known)
         np.testing.assert_array_equal(one.forward, other.forward)
@@ -114,18 +79,18 @@ def test_surprisal_equals_the_model_s_own(make_model, tokenizer, options):
             np.testing.assert_allclose(np.nan_to_num(getattr(found, name)), theirs, atol=1e-5)
 
 
-def test_nothing_is_predicted_across_a_boundary_among_the_words(model, tokenizer):
-    (joined,) = modeling_elmo.score(model, [["the", "bank", "</S>", "<S>", "it", "closed"]], tokenizer)
+def test_nothing_is_predicted_across_a_boundary_among_the_words(language_model, tokenizer):
+    (joined,) = modeling_elmo.score(language_model, [["the", "bank", "</S>", "<S>", "it", "closed"]], tokenizer)
     assert np.isnan(joined.forward[[0, 4]]).all() and not np.isnan(joined.forward[[1, 2, 3, 5, 6, 7]]).any()
     assert np.isnan(joined.backward[[3, 7]]).all() and not np.isnan(joined.backward[[0, 1, 2, 4, 5, 6]]).any()
 
 
-def test_scores_do_not_depend_on_batches(model, tokenizer, monkeypatch):
+def test_scores_do_not_depend_on_batches(language_model, tokenizer, monkeypatch):
     sentences = SENTENCES * 5
-    together = list(modeling_elmo.score(model, sentences, tokenizer))
+    together = list(modeling_elmo.score(language_model, sentences, tokenizer))
     monkeypatch.setattr(batches, "BATCH_TOKENS", 1)
     monkeypatch.setattr(batches, "WINDOW_TOKENS", 20)
-    alone = list(modeling_elmo.score(model, sentences, tokenizer))
+    alone = list(modeling_elmo.score(language_model, sentences, tokenizer))
     for one, other in zip(together, alone, strict=True):
         assert one.words == other.words
         np.testing.assert_allclose(one.forward, other.forward, atol=1e-5)
@@ -144,9 +109,9 @@ def test_one_direction(make_model, tokenizer):
     assert [item.forward for item in best] == sorted((item.forward for item in best), reverse=True)
 
 
-def test_totals(model, tokenizer):
+def test_totals(language_model, tokenizer):
     total = scoring.TextScore()
-    scores = list(modeling_elmo.score(model, SENTENCES, tokenizer))
+    scores = list(modeling_elmo.score(language_model, SENTENCES, tokenizer))
     for found in scores:
         total.add(found)
     assert (total.sentences, total.words, total.unknown_words) == (5, 20, 2)
@@ -169,16 +134,16 @@ def test_a_model_of_damaged_weights_is_refused(make_model, tokenizer):
 
 @pytest.mark.parametrize("position", [1, 2, 3])
 @pytest.mark.parametrize("weight", [0.0, 1.0, 0.3])
-def test_substitutes_combine_both_directions(model, tokenizer, position, weight):
+def test_substitutes_combine_both_directions(language_model, tokenizer, position, weight):
     words = ["the", "old", "bank"]
-    forward, backward = plain_states(model, tokenizer, words)
+    forward, backward = plain_states(language_model, tokenizer, words)
     given = (
-        plain_log_probabilities(model, forward[position - 1]),
-        plain_log_probabilities(model, backward[position + 1]),
+        plain_log_probabilities(language_model, forward[position - 1]),
+        plain_log_probabilities(language_model, backward[position + 1]),
     )
     frequency = torch.tensor([math.log((rank + 2) / (rank + 1)) / math.log(21) for rank in range(20)])
     expected = (given[0] + given[1] - weight * frequency.log())[3:].log_softmax(-1)
-    found = modeling_elmo.substitutes(model, words, position, 100, weight, tokenizer)
+    found = modeling_elmo.substitutes(language_model, words, position, 100, weight, tokenizer)
     assert sorted(item.word for item in found) == sorted(WORDS)
     assert sum(math.exp(item.log_probability) for item in found) == pytest.approx(1, abs=1e-5)
     assert [item.log_probability for item in found] == sorted((item.log_probability for item in found), reverse=True)
@@ -190,11 +155,13 @@ def test_substitutes_combine_both_directions(model, tokenizer, position, weight)
 
 
 @pytest.mark.parametrize("position", [1, 2, 3])
-def test_the_replaced_word_is_not_seen(model, tokenizer, position):
+def test_the_replaced_word_is_not_seen(language_model, tokenizer, position):
     """Not even at the ends of a sentence, where one side is the boundary alone."""
     sentences = [["the", "old", "bank"], ["the", "old", "bank"]]
     sentences[1][position - 1] = "unheard-of"
-    one, other = (modeling_elmo.substitutes(model, words, position, tokenizer=tokenizer) for words in sentences)
+    one, other = (
+        modeling_elmo.substitutes(language_model, words, position, tokenizer=tokenizer) for words in sentences
+    )
     assert [item.word for item in one] == [item.word for item in other]
     assert one[0].log_probability == pytest.approx(other[0].log_probability, abs=1e-5)
 
@@ -206,9 +173,9 @@ def test_substitutes_with_an_adaptive_softmax(make_model, tokenizer):
 
 
 @pytest.mark.parametrize("position", [0, 4, -1])
-def test_a_missing_position_is_refused_with_what_there_is(model, tokenizer, position):
+def test_a_missing_position_is_refused_with_what_there_is(language_model, tokenizer, position):
     with pytest.raises(ValueError, match=rf"no position {position} .* 1:the 2:old 3:bank"):
-        modeling_elmo.substitutes(model, "the old bank", position, tokenizer=tokenizer)
+        modeling_elmo.substitutes(language_model, "the old bank", position, tokenizer=tokenizer)
 
 
 # Loading
@@ -221,31 +188,31 @@ def test_a_checkpoint_without_softmax_is_refused(make_model, tokenizer, tmp_path
         modeling_elmo.score(str(tmp_path), SENTENCES)
 
 
-def test_a_tokenizer_of_another_vocabulary_is_refused(model):
+def test_a_tokenizer_of_another_vocabulary_is_refused(language_model):
     with pytest.raises(ValueError, match="knows 4 words, but the softmax has 20 rows"):
-        modeling_elmo.score(model, SENTENCES, ElmoTokenizer(vocab=["one"]))
+        modeling_elmo.score(language_model, SENTENCES, ElmoTokenizer(vocab=["one"]))
 
 
-def test_wrong_arguments_are_refused(model, tokenizer, make_model):
+def test_wrong_arguments_are_refused(language_model, tokenizer, make_model):
     with pytest.raises(ValueError, match="not one string"):
-        modeling_elmo.score(model, "the bank", tokenizer)
+        modeling_elmo.score(language_model, "the bank", tokenizer)
     with pytest.raises(ValueError, match="pass its tokenizer"):
-        modeling_elmo.score(model, ["the bank"])
+        modeling_elmo.score(language_model, ["the bank"])
     with pytest.raises(ValueError, match="no language model's softmax"):
         modeling_elmo.score(make_model(ElmoModel), ["the bank"], tokenizer)
     with pytest.raises(ValueError, match="top_k is 0"):
-        modeling_elmo.substitutes(model, "the bank", 1, 0, tokenizer=tokenizer)
+        modeling_elmo.substitutes(language_model, "the bank", 1, 0, tokenizer=tokenizer)
     with pytest.raises(ValueError, match="frequency_weight is nan"):
-        modeling_elmo.substitutes(model, ["the"], 1, frequency_weight=math.nan, tokenizer=tokenizer)
+        modeling_elmo.substitutes(language_model, ["the"], 1, frequency_weight=math.nan, tokenizer=tokenizer)
 
 
 # The commands
 
 
-def test_score_command_writes_every_word(checkpoint, model, tokenizer, tmp_path, capsys):
+def test_score_command_writes_every_word(checkpoint, language_model, tokenizer, tmp_path, capsys):
     source = tmp_path / "text.txt"
     source.write_text("".join(" ".join(words) + "\n" for words in SENTENCES), encoding="utf-8")
-    scores = dict(enumerate(modeling_elmo.score(model, SENTENCES, tokenizer)))
+    scores = dict(enumerate(modeling_elmo.score(language_model, SENTENCES, tokenizer)))
     del scores[3]  # an empty line is no sentence
 
     assert cli.main(["score", str(checkpoint), str(source), "--tokenized", "--device", "cpu"]) == 0
@@ -308,11 +275,11 @@ def test_score_command_leaves_no_half_file(checkpoint, tmp_path, capsys):
     assert "\tbank\t" in output.read_text()
 
 
-def test_substitutes_command(checkpoint, model, tokenizer, capsys):
+def test_substitutes_command(checkpoint, language_model, tokenizer, capsys):
     assert cli.main(["substitutes", str(checkpoint), "The old bank.", "--position", "3", "--top", "4"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split("\t") == ["word", "log_probability", "forward", "backward"]
-    expected = modeling_elmo.substitutes(model, "The old bank.", 3, 4, tokenizer=tokenizer)
+    expected = modeling_elmo.substitutes(language_model, "The old bank.", 3, 4, tokenizer=tokenizer)
     assert [line.split("\t")[0] for line in lines] == [item.word for item in expected]
 
 

@@ -2,11 +2,20 @@
 
 import gzip
 import json
+import os
 
 import pytest
 import zstandard
 
-from modeling_elmo.text_files import FormatError, numbered_lines, numbered_objects, split_columns, suffix
+from modeling_elmo.text_files import (
+    FormatError,
+    numbered_lines,
+    numbered_objects,
+    read_object,
+    replace_file,
+    split_columns,
+    suffix,
+)
 
 # What str.splitlines takes for line ends, but other tools do not.
 SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -66,6 +75,34 @@ def test_objects(tmp_path):
         path.write_text(f"{{}}\n{line}\n")
         with pytest.raises(FormatError, match=rf"a\.jsonl:2: {message}"):
             list(numbered_objects(path))
+
+
+def test_object(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(r'{"text": "\ud83d \ud83d\ude00"}')
+    assert read_object(path) == {"text": "\N{REPLACEMENT CHARACTER} 😀"}
+    for text, message in (
+        ("{", "is not a JSON file"),
+        ("[" * 10**5, "is not a JSON file"),
+        ("[1]", "holds a JSON list; it must be an object"),
+    ):
+        path.write_text(text)
+        with pytest.raises(FormatError, match=rf"a\.json {message}"):
+            read_object(path)
+
+
+def test_a_replaced_file_is_the_old_or_the_new_one(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError("no space")
+
+    path = tmp_path / "a.json"
+    replace_file(path, "old")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(os, "fsync", fail)
+        replace_file(path, "new")
+    assert path.read_text() == "old"
+    replace_file(path, "new")
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.json"]
 
 
 def test_columns():

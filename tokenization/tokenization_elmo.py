@@ -59,6 +59,7 @@ _PRE_TOKENIZERS = {
     "whitespace": pre_tokenizers.WhitespaceSplit(),
     "unicode": pre_tokenizers.Split(Regex(_UNICODE), behavior="removed", invert=True),
 }
+WORD_SPLITTINGS = tuple(_PRE_TOKENIZERS)
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 

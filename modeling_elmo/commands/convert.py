@@ -2,6 +2,8 @@
 
 import argparse
 
+from tokenization_elmo import WORD_SPLITTINGS
+
 from ..conversion import convert
 
 
@@ -15,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("target", help="folder to write")
     parser.add_argument(
         "--word-splitting",
-        choices=("treebank", "whitespace", "unicode"),
+        choices=WORD_SPLITTINGS,
         default="treebank",
         help="how the tokenizer shall split raw text into words (default: %(default)s)",
     )

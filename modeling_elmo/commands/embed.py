@@ -4,15 +4,16 @@ import argparse
 import sys
 
 from ..embedding.embed_file import LAYOUTS, embed_file
-from ..embedding.vectors import LAYERS, PRECISIONS
+from ..embedding.vectors import LAYERS
+from ..loading import PRECISIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("checkpoint", help="folder or repository that transformers loads")
     parser.add_argument(
         "input",
-        help="UTF-8 text, plain or .gz, one sentence a line; '-' is standard input. For --layout e2e-coref, JSON "
-        "lines with doc_key and sentences",
+        help="UTF-8 text, plain, .gz or .zst, one sentence a line; '-' is standard input. For --layout e2e-coref, "
+        "JSON lines with doc_key and sentences",
     )
     parser.add_argument("output", help="file to write: .hdf5 (or .h5), .safetensors or .npz; an array for every line")
     parser.add_argument(

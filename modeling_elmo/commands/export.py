@@ -3,7 +3,12 @@
 import argparse
 from pathlib import Path
 
+import torch
+
 from ..conversion import export
+from ..loading import load
+from ..modeling_elmo import ElmoModel
+from ..onnx_export import export_onnx
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -20,13 +25,6 @@ def run(args: argparse.Namespace):
         export(args.checkpoint, target, overwrite=args.overwrite)
         print(f"{target}: options.json, weights.hdf5")
         return
-    # Not at the top: these take seconds to import.
-    import torch
-
-    from ..embedding.vectors import load
-    from ..modeling_elmo import ElmoModel
-    from ..onnx_export import export_onnx
-
     if target.exists() and not args.overwrite:
         raise FileExistsError(f"{target} exists already; pass --overwrite to replace it")
     export_onnx(load(ElmoModel, args.checkpoint, dtype=torch.float32), target)

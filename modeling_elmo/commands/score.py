@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("checkpoint", help="folder or repository that transformers loads, with a softmax")
     parser.add_argument(
         "input",
-        help="UTF-8 text, plain or .gz, one sentence a line (empty ones are left out); '-' is standard input",
+        help="UTF-8 text, plain, .gz or .zst, one sentence a line (empty ones are left out); '-' is standard input",
     )
     parser.add_argument(
         "--output",

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from tokenization_elmo import ElmoTokenizer
+from tokenization_elmo import WORD_SPLITTINGS, ElmoTokenizer
 
 from ..pretraining.corpus import TextFormat, open_corpus
 from ..pretraining.vocabulary import count_words, write_vocabulary
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser):
         choices=get_args(TextFormat),
         help="sentences: tokenised, one a line; paragraphs: raw text, one a line; wrapped: with hard line breaks",
     )
-    parser.add_argument("--word-splitting", default="treebank", help="of raw text: treebank, whitespace or unicode")
+    parser.add_argument("--word-splitting", default="treebank", choices=WORD_SPLITTINGS, help="of raw text")
     parser.add_argument("--language", default="en", help="ISO 639-1 code for the sentences of raw text")
     parser.add_argument("--column", default="text", help="column of a table or dataset that holds the text")
     parser.add_argument("--split", default="train", help="of a dataset of the Hub")

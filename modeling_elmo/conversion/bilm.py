@@ -9,7 +9,7 @@ import numpy as np
 from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import word_fields
-from .arrays import Piece, bilm_pieces
+from .arrays import Piece, bilm_pieces, shapes
 from .checkpoint import Checkpoint, check_finite, empty_model, parameter_arrays
 from .errors import ConversionError, check_shapes
 from .hdf5 import open_arrays
@@ -51,8 +51,7 @@ def read_bilm(sources: SourceFiles, word_splitting: str, softmax: bool) -> Check
             published_options=options.values,
         )
         pieces = bilm_pieces(config, has_softmax)
-        expected = {piece.key: piece.shape for piece in pieces}
-        check_shapes(weights, expected, {key: array.shape for key, array in arrays.items()}, options.path)
+        check_shapes(weights, shapes(pieces), {key: array.shape for key, array in arrays.items()}, options.path)
         model = empty_model(config, has_softmax)
         fill(weights, pieces, arrays, parameter_arrays(model))
     return Checkpoint(model, tokenizer, bilm_card(sources, weights, vocabulary))

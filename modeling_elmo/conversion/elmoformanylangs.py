@@ -15,6 +15,7 @@ import torch
 from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import ElmoConfig, word_fields
+from ..loading import damage
 from .checkpoint import Checkpoint, check_finite, empty_model, parameter_arrays
 from .errors import ConversionError, check_shapes
 from .options import Options
@@ -23,7 +24,7 @@ from .sources import SourceFiles
 
 
 @dataclass(frozen=True)
-class Source:
+class Part:
     """`parameter[place] = change(state_dict[key])`."""
 
     key: str
@@ -120,9 +121,7 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damage has many kinds of error
-        # PyTorch says first how to run the pickle's code, and last what is wrong with it.
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
-        reason = reason.splitlines()[0]
+        reason = damage(error).splitlines()[0]
         raise ConversionError(f"{path} is damaged, or holds more than tensors, which is refused: {reason}") from error
     if not isinstance(tensors, dict) or not all(
         isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in tensors.items()
@@ -136,44 +135,44 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def embedder_parts(config: ElmoConfig) -> Iterator[Source]:
+def embedder_parts(config: ElmoConfig) -> Iterator[Part]:
     """Where the numbers of token_embedder.pkl go."""
     encoder, cnn = "elmo.token_encoder.", "elmo.token_encoder.character_cnn."
     if config.word_embedding_size:
         shape = (config.vocab_size, config.word_embedding_size)
-        yield Source("word_emb_layer.embedding.weight", shape, f"{encoder}word_embeddings.weight")
+        yield Part("word_emb_layer.embedding.weight", shape, f"{encoder}word_embeddings.weight")
     if config.character_embedding_size:
         shape = (config.character_vocab_size - 1, config.character_embedding_size)
         parameter = f"{cnn}character_embeddings.weight"
-        yield Source("char_emb_layer.embedding.weight", shape, parameter, slice(1, None))
+        yield Part("char_emb_layer.embedding.weight", shape, parameter, slice(1, None))
         for i, (width, number) in enumerate(config.filters):
             shape = (number, config.character_embedding_size, width)
-            yield Source(f"convolutions.{i}.weight", shape, f"{cnn}convolutions.{i}.weight")
-            yield Source(f"convolutions.{i}.bias", (number,), f"{cnn}convolutions.{i}.bias")
+            yield Part(f"convolutions.{i}.weight", shape, f"{cnn}convolutions.{i}.weight")
+            yield Part(f"convolutions.{i}.bias", (number,), f"{cnn}convolutions.{i}.bias")
         size = config.character_feature_size
         for i in range(config.num_highway_layers):
             for kind, shape in (("weight", (2 * size, size)), ("bias", (2 * size,))):
                 key, parameter = f"highways._layers.{i}.{kind}", f"{cnn}highways.{i}."
-                yield Source(key, shape, f"{parameter}transform.{kind}", change=lambda rows: rows[:size])
+                yield Part(key, shape, f"{parameter}transform.{kind}", change=lambda rows: rows[:size])
                 # sigmoid(-z) = 1 - sigmoid(z): the gate keeps, ours transforms
-                yield Source(key, shape, f"{parameter}carry.{kind}", change=lambda rows: -rows[size:])
+                yield Part(key, shape, f"{parameter}carry.{kind}", change=lambda rows: -rows[size:])
     shape = (config.output_size, config.token_feature_size)
-    yield Source("projection.weight", shape, f"{encoder}projection.weight")
-    yield Source("projection.bias", shape[:1], f"{encoder}projection.bias")
+    yield Part("projection.weight", shape, f"{encoder}projection.weight")
+    yield Part("projection.bias", shape[:1], f"{encoder}projection.bias")
 
 
-def encoder_parts(config: ElmoConfig) -> Iterator[Source]:
+def encoder_parts(config: ElmoConfig) -> Iterator[Part]:
     """Where the numbers of encoder.pkl go."""
     width, cells = config.output_size, config.cell_size
     for layer in range(config.num_hidden_layers):
         parameter = f"elmo.lstm.layers.{layer}."
         for place, direction in enumerate(("forward", "backward")):
             key, shape = f"{direction}_layer_{layer}.", (4 * cells, width)
-            yield Source(f"{key}input_linearity.weight", shape, f"{parameter}input_weight", place, gate_columns)
-            yield Source(f"{key}state_linearity.weight", shape, f"{parameter}recurrent_weight", place, gate_columns)
-            yield Source(f"{key}state_linearity.bias", shape[:1], f"{parameter}bias", place, gate_columns)
+            yield Part(f"{key}input_linearity.weight", shape, f"{parameter}input_weight", place, gate_columns)
+            yield Part(f"{key}state_linearity.weight", shape, f"{parameter}recurrent_weight", place, gate_columns)
+            yield Part(f"{key}state_linearity.bias", shape[:1], f"{parameter}bias", place, gate_columns)
             shape = (width, cells)
-            yield Source(f"{key}state_projection.weight", shape, f"{parameter}projection_weight", place, np.transpose)
+            yield Part(f"{key}state_projection.weight", shape, f"{parameter}projection_weight", place, np.transpose)
 
 
 def gate_columns(rows: np.ndarray) -> np.ndarray:

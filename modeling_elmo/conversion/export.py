@@ -9,9 +9,10 @@ from transformers import AutoConfig
 from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import ElmoConfig
-from ..embedding.vectors import load
+from ..loading import load
 from ..modeling_elmo import ElmoModel
 from ..modeling_elmo_pretraining import ElmoForPreTraining
+from ..pretraining.vocabulary import SPECIAL_WORDS
 from .arrays import bilm_pieces, collect
 from .bilm import NUM_SYMBOLS
 from .checkpoint import check_target, new_folder, parameter_arrays
@@ -89,7 +90,7 @@ def write_vocabulary(checkpoint: str | Path, path: Path) -> bool:
     except OSError:  # there is none
         return False
     words = tokenizer.convert_ids_to_tokens(list(range(tokenizer.vocab_size)))
-    knows_words = len(words) > 3
+    knows_words = len(words) > len(SPECIAL_WORDS)
     if knows_words:
         path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8", newline="\n")
     return knows_words

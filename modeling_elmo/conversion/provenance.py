@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ..text_files import parse_json
+from ..text_files import FormatError, read_object
 from .sources import SourceFiles
 
 CONVERTED = (
@@ -49,10 +49,9 @@ def read_meta(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        meta = parse_json(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        return read_object(path)
+    except FormatError:
         return {}
-    return meta if isinstance(meta, dict) else {}
 
 
 def corpus_line(corpus: dict[str, Any]) -> str:

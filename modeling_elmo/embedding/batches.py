@@ -17,6 +17,7 @@ BATCH_TOKENS = 4096
 WINDOW_TOKENS = 8 * BATCH_TOKENS
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def windows(items: Iterable[Item], num_words: Callable[[Item], int]) -> Iterator[list[Item]]:
@@ -47,6 +48,20 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(number)
     if batch:
         yield batch
+
+
+def in_order(
+    sentences: Iterable[list[str]], compute: Callable[[list[list[str]]], Iterable[Result]]
+) -> Iterator[Result]:
+    """A result for each sentence, in the sentences' order. `compute` gives those of a batch, which holds sentences of
+    about one length out of a window that is read ahead."""
+    for window in windows(sentences, len):
+        results: list[Result | None] = [None] * len(window)
+        for batch in batches([len(words) for words in window]):
+            computed = compute([window[number] for number in batch])
+            for number, result in zip(batch, computed, strict=True):
+                results[number] = result
+        yield from results
 
 
 def encode_batch(tokenizer, sentences: Sequence[Sequence[str]], device: torch.device) -> dict[str, torch.Tensor]:

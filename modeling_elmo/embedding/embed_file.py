@@ -1,8 +1,6 @@
 """A text file to a file of vectors: resumable, and never to be mistaken for complete."""
 
-import errno
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from ..text_files import require_space
 from .batches import batches, windows
 from .resume import ProgressNote, model_digest, tokenizer_digest
 from .survey import Survey, survey
@@ -176,13 +175,8 @@ def begin(file: VectorFile, note: ProgressNote, overwrite: bool) -> int:
     if done is not None and file.path.exists():
         return done
     note.remove()
-    needed, folder = int(file.contents.num_bytes().sum()), file.path.parent
     file.path.unlink(missing_ok=True)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(
-            errno.ENOSPC, f"the vectors need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free", str(folder)
-        )
+    require_space(file.path.parent, int(file.contents.num_bytes().sum()), "the vectors")
     file.lay_out()
     note.write(0)
     return 0

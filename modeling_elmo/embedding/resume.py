@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
+
+from ..text_files import replace_file
 
 
 class ProgressNote:
@@ -43,12 +44,7 @@ class ProgressNote:
 
     def write(self, sentences_done: int) -> None:
         """Replaces the note in one step: it is never half-written."""
-        fresh = self.path.with_name(self.path.name + ".new")
-        with open(fresh, "w", encoding="utf-8") as file:
-            json.dump({"job": self.job, "sentences_done": sentences_done}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, self.path)
+        replace_file(self.path, json.dumps({"job": self.job, "sentences_done": sentences_done}, indent=1))
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
+from ..loading import load_in, load_tokenizer
 from ..modeling_elmo import IMPORT_FIRST, ElmoModel, evaluation_mode
-from ..quantization import quantize
-from ..text_files import read_object
-from .batches import BATCH_TOKENS, batches, encode_batch, windows
+from .batches import BATCH_TOKENS, encode_batch, in_order
 
 LAYERS = ("all", "top", "average", "mix")
 POOLINGS = (None, "mean")
-PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 class ElmoEmbedder:
@@ -46,15 +44,12 @@ class ElmoEmbedder:
     ):
         if layers not in LAYERS:
             raise ValueError(f"layers is {layers!r}; choose one of {LAYERS}")
+        if tokenizer is None:
+            tokenizer = load_tokenizer(model)
         if isinstance(model, (str, Path)):
-            tokenizer = tokenizer if tokenizer is not None else load(AutoTokenizer, model)
             model = load_in(precision, model, device)
         elif precision is not None:
             raise ValueError("precision is for a checkpoint given by name: cast or quantize this model yourself")
-        elif tokenizer is None:
-            if not model.name_or_path:
-                raise ValueError("this model was not loaded from a checkpoint: pass its tokenizer (tokenizer=...)")
-            tokenizer = load(AutoTokenizer, model.name_or_path)
         model = model.base_model
         if not isinstance(model, ElmoModel):
             raise ValueError(f"{type(model).__name__} is not an ELMo model{IMPORT_FIRST}")
@@ -122,56 +117,6 @@ def run_layers(model: ElmoModel, inputs: dict[str, torch.Tensor]) -> tuple[torch
     return tuple(torch.cat(parts, dim=-1) for parts in zip(*halves, strict=True))
 
 
-def load(auto_class: type, name: str | Path, **options):
-    """`auto_class.from_pretrained(name, **options)`.
-
-    Raises:
-        ValueError: naming the checkpoint, if it is none, or its files are damaged or do not fit each other.
-    """
-    path = Path(name)
-    if path.is_file():
-        raise ValueError(f"{name} is a file; give the folder of a checkpoint")
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ValueError(f"{name} has no config.json; `elmo convert` makes a checkpoint of published weights")
-        read_object(path / "config.json")  # names the file, which transformers does not always do
-    try:
-        return auto_class.from_pretrained(name, **options)
-    except (OSError, ImportError):
-        raise
-    except Exception as error:  # damage has many kinds of error
-        if isinstance(error, ValueError) and str(name) in str(error):
-            raise
-        # PyTorch says first how to run a pickle's code, and last what is wrong with it.
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
-        raise ValueError(
-            f"{name} is damaged, or its files do not fit each other: {auto_class.__name__} says {reason}"
-        ) from error
-
-
-def load_in(precision: str | None, name: str | Path, device: str | None) -> PreTrainedModel:
-    """The model of a checkpoint, ready to multiply in that precision."""
-    if precision not in (None, *PRECISIONS):
-        raise ValueError(f"precision is {precision!r}; choose one of {PRECISIONS}")
-    if precision == "int8":
-        return quantize(put_on(load(AutoModel, name, dtype=torch.float32), device or "cpu"))
-    options = {} if precision is None else {"dtype": getattr(torch, precision)}
-    return put_on(load(AutoModel, name, **options), device)
-
-
-def put_on(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
-    """The model on a device, by default the GPU if there is one.
-
-    Raises:
-        ValueError: if there is no such device.
-    """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return model.to(device)
-    except (AssertionError, RuntimeError) as error:
-        raise ValueError(f"the model cannot be put on device {str(device)!r}: {error}") from error
-
-
 def embed(
     model: PreTrainedModel | str | Path,
     sentences: Iterable[str | Sequence[str]],
@@ -209,19 +154,12 @@ def embed(
     if pooling not in POOLINGS:
         raise ValueError(f"pooling is {pooling!r}; choose one of {POOLINGS}")
     embedder = ElmoEmbedder(model, layers, tokenizer, boundaries, device, precision)
-    return _embed(embedder, sentences, pooling)
 
+    def compute(batch: list[list[str]]) -> Iterable[np.ndarray]:
+        vectors = embedder.embed_batch(batch)
+        return vectors if pooling is None else map(mean_vector, vectors)
 
-def _embed(
-    embedder: ElmoEmbedder, sentences: Iterable[str | Sequence[str]], pooling: str | None
-) -> Iterator[np.ndarray]:
-    for window in windows(words_of(embedder.tokenizer, sentences), len):
-        results: list[np.ndarray | None] = [None] * len(window)
-        for batch in batches([len(words) for words in window]):
-            vectors = embedder.embed_batch([window[number] for number in batch])
-            for number, array in zip(batch, vectors, strict=True):
-                results[number] = array if pooling is None else mean_vector(array)
-        yield from results
+    return in_order(words_of(embedder.tokenizer, sentences), compute)
 
 
 def words_of(tokenizer, sentences: Iterable[str | Sequence[str]]) -> Iterator[list[str]]:

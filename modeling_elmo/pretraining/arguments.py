@@ -1,6 +1,5 @@
 """Every option of pretraining, in one place. The defaults are the README's first command: a small model in minutes."""
 
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -11,8 +10,11 @@ from typing import Any, get_args, get_type_hints
 
 from transformers import HfArgumentParser
 
+from tokenization_elmo import WORD_SPLITTINGS
+
 from ..configuration_elmo import ElmoConfig, config_of_options
-from .corpus import EMBEDDED
+from ..text_files import read_object
+from .corpus import EMBEDDED, TextFormat
 from .schedules import SCHEDULES
 
 
@@ -182,8 +184,8 @@ class PretrainingArguments:
             ("optimizer", training.optimizer, ("adamw", "adagrad", "sgd")),
             ("schedule", training.schedule, tuple(SCHEDULES)),
             ("mixed_precision", training.mixed_precision, ("no", "bf16", "fp16")),
-            ("text_format", data.text_format, ("sentences", "paragraphs", "wrapped")),
-            ("word_splitting", data.word_splitting, ("treebank", "whitespace", "unicode")),
+            ("text_format", data.text_format, get_args(TextFormat)),
+            ("word_splitting", data.word_splitting, WORD_SPLITTINGS),
         ):
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
@@ -236,12 +238,7 @@ def parse_arguments(arguments: list[str] | None = None) -> PretrainingArguments:
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
-    try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # no JSON, or not UTF-8
-        raise ValueError(f"recipe {path}: {error}") from None
-    if not isinstance(recipe, dict):
-        raise ValueError(f"recipe {path}: it must be an object of options by name")
+    recipe = read_object(path)
     types = _option_types()
     for name, value in recipe.items():
         if name not in types:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from ..text_files import replace_file as replace_file  # run.py has it from here
+from ..text_files import sync
 from .arguments import DataArguments, ModelArguments, PretrainingArguments, TrainingArguments
 
 FOLDER, UNFINISHED = "checkpoints", "unfinished"
@@ -72,23 +74,6 @@ def clean_up(output_dir: Path) -> None:
     """Removes what a killed process left half written or half deleted."""
     for path in [*(output_dir / FOLDER).glob("deleted-*"), output_dir / FOLDER / UNFINISHED]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Writes a text file so that it holds the old or the new text, whatever happens."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    sync(unfinished)
-    os.replace(unfinished, path)
-
-
-def sync(path: Path) -> None:
-    """Forces a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load_tensors(path: Path) -> Any:

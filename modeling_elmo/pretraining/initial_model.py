@@ -6,6 +6,7 @@ from transformers import AutoConfig, AutoTokenizer
 from ..configuration_elmo import ElmoConfig, word_fields
 from ..modeling_elmo_pretraining import ElmoForPreTraining
 from .arguments import ModelArguments, PretrainingArguments
+from .vocabulary import SPECIAL_WORDS
 
 
 def make_initial_model(arguments: PretrainingArguments, tokenizer) -> ElmoForPreTraining:
@@ -33,7 +34,7 @@ def check_initial_model(arguments: ModelArguments):
     config = AutoConfig.from_pretrained(source)
     if not isinstance(config, ElmoConfig):
         raise ValueError(f"init_from is {source}, a model of type {config.model_type}, not elmo")
-    if not arguments.rebuild_vocabulary and AutoTokenizer.from_pretrained(source).vocab_size <= 3:
+    if not arguments.rebuild_vocabulary and AutoTokenizer.from_pretrained(source).vocab_size <= len(SPECIAL_WORDS):
         raise ValueError(f"{source} has no vocabulary, so that nothing can be predicted: give rebuild_vocabulary")
     if arguments.rebuild_vocabulary and config.adaptive_softmax_cutoffs is not None:
         # Its rows belong to ranks, which are other words' in another vocabulary.

@@ -15,8 +15,9 @@ from transformers.utils import logging
 
 from ..matrix_products import has_kernels_of
 from ..model_card import write_model_card
+from ..text_files import replace_file
 from .arguments import PretrainingArguments, TrainingArguments
-from .checkpoints import FOLDER, replace_file, saved_checkpoints
+from .checkpoints import FOLDER, saved_checkpoints
 from .corpus import EMBEDDED, Corpus
 from .initial_model import check_initial_model, make_initial_model
 from .learning_curve import draw_learning_curve

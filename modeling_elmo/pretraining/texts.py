@@ -11,8 +11,8 @@ from transformers import AutoTokenizer
 
 from tokenization_elmo import ElmoTokenizer
 
+from ..text_files import replace_file
 from .arguments import DataArguments, PretrainingArguments
-from .checkpoints import replace_file
 from .corpus import Corpus, open_corpus
 from .vocabulary import SPECIAL_WORDS, WordCounts, count_words, unigram_perplexity, write_vocabulary
 

@@ -8,25 +8,30 @@ import torch
 from ..configuration_elmo import ElmoConfig
 
 
+def lstm_flops(config: ElmoConfig) -> int:
+    """Floating-point operations of matrix products for a word in all LSTM layers and directions, forward pass."""
+    width, cells = config.output_size, config.cell_size
+    projection = 0 if config.projection_size is None else cells * width
+    return 2 * config.num_hidden_layers * config.num_directions * (2 * width * 4 * cells + projection)
+
+
 def training_flops(config: ElmoConfig, num_words: int, num_distinct: int) -> float:
     """Floating-point operations of matrix products in one step: forward pass and, twice that, backward pass.
 
     `num_words` positions of the batch in each direction over `num_distinct` distinct words, whose characters are
     counted at the average length of an English word.
     """
-    width, cells, directions = config.output_size, config.cell_size, config.num_directions
-    projection = 0 if config.projection_size is None else cells * width
-    lstm = config.num_hidden_layers * directions * (2 * width * 4 * cells + projection)
+    width = config.output_size
     targets = config.num_negative_samples if config.samples_softmax else config.vocab_size
     if config.adaptive_softmax_cutoffs is not None:
         targets = config.adaptive_softmax_cutoffs[0]
-    softmax = directions * width * targets
+    softmax = config.num_directions * width * targets
     features = config.character_feature_size
     positions = 10
     convolutions = sum(size * number for size, number in config.filters) * config.character_embedding_size * positions
     token = convolutions + config.num_highway_layers * 2 * features**2 if features else 0
     token += config.token_feature_size * width if config.has_token_projection else 0
-    return 3 * 2 * (num_words * (lstm + softmax) + num_distinct * token)
+    return 3 * (num_words * (lstm_flops(config) + 2 * softmax) + num_distinct * 2 * token)
 
 
 def matrix_flops_per_second(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:

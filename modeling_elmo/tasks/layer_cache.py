@@ -4,11 +4,9 @@ A frozen biLM gives a text the same layers whenever it reads it, whatever stands
 kept once: the two of a pair each for itself, and a premise that has many hypotheses only once.
 """
 
-import errno
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from tqdm.auto import tqdm
 
 from modeling_elmo import ElmoModel
 from modeling_elmo.modeling_elmo import evaluation_mode
+from modeling_elmo.text_files import require_space
 
 logger = logging.getLogger(__name__)
 
@@ -118,11 +117,8 @@ class LayerCache:
         shape = (int(starts[-1]), model.config.num_hidden_layers + 1, model.config.layer_size)
         size = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize
         logger.info("layers of %d texts, %d tokens: %.2f GB in %s", len(keys), shape[0], size / 1e9, folder)
-        free = shutil.disk_usage(folder).free
-        if size > free:  # a file in memory that runs out of space ends the process without a word
-            raise OSError(
-                errno.ENOSPC, f"the layers need {size / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free", str(folder)
-            )
+        # A file in memory that runs out of space ends the process without a word.
+        require_space(folder, size, "the layers")
         file = np.lib.format.open_memmap(folder / "layers.npy", "w+", dtype=dtype, shape=shape)
         with tqdm(total=shape[0], desc="biLM layers", unit="token", unit_scale=True) as progress:
             for first, last in batches(starts):

@@ -8,7 +8,7 @@ import pytest
 from conversion.published_bilm import make_arrays, make_options, write_bilm
 
 from modeling_elmo import ElmoConfig, ElmoModel
-from modeling_elmo.conversion.arrays import bilm_pieces
+from modeling_elmo.conversion.arrays import bilm_pieces, shapes
 from modeling_elmo.conversion.checkpoint import empty_model
 from modeling_elmo.conversion.options import Options, bilm_fields
 
@@ -33,10 +33,11 @@ def published_options(cells: int, width: int, highways: int) -> dict:
 )
 def test_number_of_parameters(tmp_path, cells, width, highways, parameters):
     config = ElmoConfig(**bilm_fields(Options(tmp_path, published_options(cells, width, highways))))
-    shapes = {piece.key: piece.shape for piece in bilm_pieces(config, softmax=False)}
-    assert sum(map(math.prod, shapes.values())) == parameters
-    with_softmax = {piece.key: piece.shape for piece in bilm_pieces(config, softmax=True)}
-    assert sum(map(math.prod, with_softmax.values())) - parameters == config.vocab_size * (width + 1)
+    without, with_softmax = (
+        sum(map(math.prod, shapes(bilm_pieces(config, softmax)).values())) for softmax in (False, True)
+    )
+    assert without == parameters
+    assert with_softmax - parameters == config.vocab_size * (width + 1)
 
 
 def test_every_parameter_has_a_place_in_the_files(make_config):

@@ -682,7 +682,7 @@ def test_recipes_are_checked(tmp_path, corpus):
         assert not (tmp_path / "run").exists(), "nothing was counted"
     latin = tmp_path / "latin.json"
     latin.write_text('{"output_dir": "modèle"}', encoding="latin-1")
-    with pytest.raises(ValueError, match="recipe .*latin.json: 'utf-8' codec"):
+    with pytest.raises(ValueError, match=r"latin\.json is not a JSON file: 'utf-8' codec"):
         parse_arguments([str(latin)])
     recipe = write_recipe(tmp_path, corpus, "run")
     arguments = parse_arguments([str(recipe), "--cell_size", "24", "--filters", "1:2", "3:4"])
