@@ -87,6 +87,8 @@ class ElmoConfig(PreTrainedConfig):
             section 3.3: one half embeds the word, the other half are convolutions over its characters. 0: none.
         head_dropout (`float`, defaults to 0.3):
             Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
+            The hidden layers of coreference resolution, and in semantic role labelling the inputs of all LSTM layers,
+            get 0.4 of it.
         predicate_embedding_size (`int`, defaults to 100):
             Width of the mark of the predicate in semantic role labelling.
         max_span_width (`int`, defaults to 30):
@@ -327,6 +329,11 @@ class ElmoConfig(PreTrainedConfig):
     def word_vector_size(self) -> int:
         """Width of the vectors that a task's head reads."""
         return self.hidden_size + self.context_free_size
+
+    @property
+    def encoded_size(self) -> int:
+        """Width of the words in context: the output of a head's BiLSTM, and all representations but the first."""
+        return 2 * self.head_hidden_size + (self.num_representations - 1) * self.hidden_size
 
 
 def word_fields(tokenizer) -> dict[str, int | None]:

@@ -16,7 +16,7 @@ from .span_ranking import (
     distance_bucket,
     prune_spans,
 )
-from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
+from .task_layers import HIDDEN_DROPOUT_SHARE, ElmoLinear, ElmoTaskLSTM
 from .task_model import ElmoTaskModel
 
 Span = tuple[int, int]
@@ -53,19 +53,16 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
 
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
-        size, dropout = config.head_hidden_size, config.head_dropout
+        size = config.head_hidden_size
         word_size = config.hidden_size * config.num_representations + config.context_free_size
-        self.word_dropout = ElmoVariationalDropout(dropout)
-        self.encoder = ElmoTaskLSTM(word_size, size, config.head_num_layers, dropout)
+        self.encoder = ElmoTaskLSTM(word_size, size, config.head_num_layers, config.head_dropout)
         encoded_size, features = 2 * size, config.coreference_feature_size
-        # Hidden layers and features take less dropout than words, as published.
-        self.dropout = nn.Dropout(dropout * 0.4)
-        self.span_scorer = ElmoSpanScorer(
-            encoded_size, word_size, size, features, config.max_span_width, dropout * 0.4
-        )
+        dropout = HIDDEN_DROPOUT_SHARE * config.head_dropout
+        self.dropout = nn.Dropout(dropout)
+        self.span_scorer = ElmoSpanScorer(encoded_size, word_size, size, features, config.max_span_width, dropout)
         span_size = 2 * encoded_size + word_size + features
         self.coarse = ElmoLinear(span_size, span_size)
-        self.pair_scorer = ElmoPairScorer(span_size, size, features, config.num_coreference_genres, dropout * 0.4)
+        self.pair_scorer = ElmoPairScorer(span_size, size, features, config.num_coreference_genres, dropout)
         self.refinement = ElmoSpanRefinement(span_size)
         self.post_init()
         self.set_trainable()
