@@ -112,11 +112,10 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         ElmoForCoreferenceResolution,
         (sentence.words for document in splits["train"] for sentence in document.sentences),
         predict_singletons=data.singletons,
-        num_coreference_genres=len(genres),
+        coreference_genres=genres,
         max_span_width=data.max_span_width,
         top_span_ratio=data.top_span_ratio,
     )
-    model.config.coreference_genres = genres
     examples = {
         name: [
             document_example(tokenizer, document, chains, genre_number(model.config, document.genre))
@@ -192,8 +191,8 @@ def genre_number(config, genre: str | None) -> int | None:
     Raises:
         ValueError: if training had no such genre.
     """
-    genres = getattr(config, "coreference_genres", [])
-    if not config.num_coreference_genres:
+    genres = config.coreference_genres
+    if not genres:
         return None
     if genre is None:
         return 0
