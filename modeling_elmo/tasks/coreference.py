@@ -11,17 +11,16 @@ import torch
 from tqdm.auto import tqdm
 from transformers import EvalPrediction, set_seed
 
-from modeling_elmo import ElmoForCoreferenceResolution
-from modeling_elmo.metrics import CoreferenceScorer
-from modeling_elmo.modeling_elmo import evaluation_mode
-from modeling_elmo.modeling_elmo_coreference import clusters_of
 from tokenization_elmo import ElmoTokenizer
 
+from ..modeling_elmo import evaluation_mode
+from ..modeling_elmo_coreference import ElmoForCoreferenceResolution, clusters_of
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .conll2012 import Document, Sentence, Span, read_conll2012, write_conll2012
 from .coreference_documents import DocumentCollator, cut_document, document_example, gold_chains
 from .finetuning import finetune, load_model
 from .gap import AmbiguousPronoun, TextSpan, decide, gap_scores, read_gap
+from .metrics import CoreferenceScorer
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import locate_sentences
 from .reports import checkpoint_name, describe_training, write_summary
@@ -309,6 +308,3 @@ def link_accuracy(
         chains = gold_chains(document, singletons=False)
         right.append(all(any(set(chain) <= other for other in found) for chain in chains))
     return 100 * sum(right) / len(right)
-
-
-__all__ = ["CoreferenceArguments", "CoreferenceTraining", "main", "resolve_document", "resolve_text", "run"]

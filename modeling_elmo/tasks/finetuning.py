@@ -12,11 +12,11 @@ from transformers import AutoConfig, AutoTokenizer, EvalPrediction, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from modeling_elmo import ElmoConfig, ElmoTokenizer
-from modeling_elmo.configuration_elmo import config_of_options, word_fields
-from modeling_elmo.layer_combination import ElmoProjection
-from modeling_elmo.model_card import write_model_card
+from tokenization_elmo import ElmoTokenizer
 
+from ..configuration_elmo import ElmoConfig, config_of_options, word_fields
+from ..layer_combination import ElmoProjection
+from ..model_card import write_model_card
 from .arguments import DataArguments, FinetuningArguments, ModelArguments
 from .examples import PaddingCollator
 from .layer_cache import CachedLayersDataset, LayerCache
@@ -249,11 +249,3 @@ def make_optimizer(model, arguments: ModelArguments, training: FinetuningArgumen
         eps=training.adam_epsilon,
         weight_decay=training.weight_decay,
     )
-
-
-__all__ = [
-    "ChangedExamples",
-    "TaskTrainer",
-    "finetune",
-    "load_model",
-]

@@ -19,8 +19,7 @@ import torch
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from modeling_elmo import ElmoModel
-from modeling_elmo.modeling_elmo import evaluation_mode
+from ..modeling_elmo import ElmoModel, evaluation_mode
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +216,3 @@ def compute_layers(model: ElmoModel, texts: Sequence[Example]) -> torch.Tensor:
     with evaluation_mode(model):
         hidden_states = model(**inputs, attention_mask=mask, output_hidden_states=True).hidden_states
     return torch.stack(hidden_states, dim=2)[mask].float()
-
-
-__all__ = ["CachedLayersDataset", "LayerCache"]

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from transformers import AutoModelForQuestionAnswering, BatchEncoding, EvalPrediction, set_seed
 
-from modeling_elmo.metrics import answer_f1, best_null_threshold, exact_match
-from modeling_elmo.modeling_elmo import evaluation_mode
 from tokenization_elmo import ElmoTokenizer
 
+from ..modeling_elmo import evaluation_mode
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import PaddingCollator
 from .finetuning import finetune, load_model
+from .metrics import answer_f1, best_null_threshold, exact_match
 from .reports import checkpoint_name, describe_training, write_summary
 from .splits import load_splits
 from .squad import Question, best_answers, encode_questions, questions_from_dataset, read_squad
@@ -305,6 +305,3 @@ def answer(
         start_logits.extend(outputs.start_logits.float().cpu().numpy())
         end_logits.extend(outputs.end_logits.float().cpu().numpy())
     return answer_or_none(windows.answers(start_logits, end_logits, max_answer_length)[""], null_threshold)
-
-
-__all__ = ["QuestionArguments", "QuestionWindows", "answer", "main", "run"]

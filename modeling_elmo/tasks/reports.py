@@ -53,11 +53,3 @@ def write_summary(training: TrainingArguments, **values):
     if training.should_save:
         text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
         (Path(training.output_dir) / "summary.json").write_text(text, encoding="utf-8")
-
-
-__all__ = [
-    "checkpoint_name",
-    "describe_results",
-    "describe_training",
-    "write_summary",
-]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modeling_elmo.text_files import numbered_lines, parse_json
-
+from ..text_files import numbered_lines, parse_json
 from .tables import require_columns
 
 if TYPE_CHECKING:
@@ -208,6 +207,3 @@ def best_answers(
         places = {"text": question.context[start:end], "start": start, "end": end}
         found[question.key] = places | {"score": score, "null_score": float(null_score)}
     return found
-
-
-__all__ = ["Question", "best_answers", "encode_questions", "questions_from_dataset", "read_squad"]

@@ -8,10 +8,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from modeling_elmo import ElmoForCoreferenceResolution
-from modeling_elmo.metrics import CoreferenceScorer
 from modeling_elmo.tasks.conll2012 import Document, Sentence, read_conll2012, write_conll2012
 from modeling_elmo.tasks.coreference import resolve_text
 from modeling_elmo.tasks.gap import COLUMNS
+from modeling_elmo.tasks.metrics import CoreferenceScorer
 
 HEAD = (
     "--head_hidden_size",

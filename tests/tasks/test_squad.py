@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from modeling_elmo import ElmoTokenizer
-from modeling_elmo.metrics import answer_f1, exact_match
+from modeling_elmo.tasks.metrics import answer_f1, exact_match
 from modeling_elmo.tasks.squad import (
     Question,
     best_answers,
