@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, set_seed
 
-from modeling_elmo import ElmoForSemanticRoleLabeling
 from tokenization_elmo import ElmoTokenizer
 
+from ..modeling_elmo_semantic_role_labeling import ElmoForSemanticRoleLabeling
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .conll2012 import Document, Sentence, read_conll2012, write_conll2012
+from .examples import words_labels
 from .finetuning import finetune, load_model
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import LocatedSentence, locate_sentences
@@ -74,15 +75,11 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
         label_scheme="BIO",
     )
     examples = {
-        name: role_examples(tokenizer, [Document("", 0, [item.sentence for item in items], [])], label2id)
-        for name, items in splits.items()
+        name: role_examples(tokenizer, (item.sentence for item in items), label2id) for name, items in splits.items()
     }
 
     def arguments_of(name: str, logits: np.ndarray) -> list[list[tuple[str, tuple[int, int]]]]:
-        # Words stand between two boundary marks.
-        lengths = [len(example["input_ids"]) - 2 for example in examples[name]]
-        best = [row[1 : length + 1].argmax(-1) for row, length in zip(logits, lengths, strict=True)]
-        return [label_spans([labels[label] for label in row]) for row in best]
+        return [label_spans(row) for row in words_labels(logits, examples[name], labels)]
 
     def metrics_of(name: str):
         gold = [frame.arguments for item in splits[name] for frame in item.sentence.frames]
@@ -200,6 +197,3 @@ def located_frame(
             found.append({"role": role, "text": text[begin:stop], "start": begin, "end": stop})
     rendering += text[position : sentence.offsets[-1][1]]
     return {"predicate": text[start:end], "start": start, "end": end, "arguments": found, "rendering": rendering}
-
-
-__all__ = ["label_roles", "main", "run"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 from scipy.stats import pearsonr, spearmanr
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -293,11 +294,10 @@ class Task:
                 rows.append(row | {"label": item.label, "prediction": float(decision)})
                 continue
             if self.kind == "single_label_classification":
-                shares = np.exp(scores - scores.max())
-                shares /= shares.sum()
+                shares = softmax(scores)
                 predicted = self.labels[decision]
             else:
-                shares = 1 / (1 + np.exp(-scores))
+                shares = expit(scores)
                 predicted = [label for label, chosen in zip(self.labels, decision, strict=True) if chosen]
             named = {label: round(float(share), 4) for label, share in zip(self.labels, shares, strict=True)}
             rows.append(row | {"label": item.label, "prediction": predicted, "scores": named})
@@ -342,8 +342,6 @@ def _counter(side: int) -> Any:
     def choose(rows: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
         return [row[side] for row in rows]
 
-    analyze: Callable = lambda words: [*words, *(" ".join(pair) for pair in zip(words, words[1:], strict=False))]  # noqa: E731
-    return make_pipeline(FunctionTransformer(choose), CountVectorizer(analyzer=analyze, binary=True))
-
-
-__all__ = ["LabelledText", "Task", "TextArguments", "bag_of_words", "main", "read_texts", "run"]
+    # The texts are words already.
+    counter = CountVectorizer(ngram_range=(1, 2), tokenizer=list, token_pattern=None, lowercase=False, binary=True)
+    return make_pipeline(FunctionTransformer(choose), counter)

@@ -1,17 +1,15 @@
 """The recipe for a label at every word: named entities (BIO, BIOES) and parts of speech."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from seqeval.metrics import f1_score, precision_score, recall_score
+from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 from transformers import AutoModelForTokenClassification, EvalPrediction, set_seed
 
-from modeling_elmo.text_files import suffix
-
+from ..text_files import suffix
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
-from .examples import encode_tagged
+from .examples import encode_tagged, words_labels
 from .finetuning import finetune, load_model
 from .reports import describe_training, write_summary
 from .splits import load_splits
@@ -92,7 +90,7 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
     }
 
     def predicted_labels(name: str, logits: np.ndarray) -> list[list[str]]:
-        return words_labels(logits, [example["input_ids"] for example in examples[name]], labels)
+        return words_labels(logits, examples[name], labels)
 
     def metrics_of(name: str):
         # Of the words themselves, with labels that training never showed.
@@ -152,22 +150,10 @@ def is_entity_label(label: str) -> bool:
     return label == "O" or label[:2] in ("B-", "I-", "E-", "S-")
 
 
-def words_labels(logits: np.ndarray, input_ids: Sequence[np.ndarray], labels: Sequence[str]) -> list[list[str]]:
-    """Names of the labels predicted for each sentence's words, which stand between two boundary marks."""
-    return [
-        [labels[label] for label in row[1 : len(ids) - 1].argmax(-1)]
-        for row, ids in zip(logits, input_ids, strict=True)
-    ]
-
-
 def score(gold: list[list[str]], predicted: list[list[str]], entities: bool) -> dict[str, float]:
     """Accuracy of words, and of entities precision, recall and F1."""
-    pairs = [pair for rows in zip(gold, predicted, strict=True) for pair in zip(*rows, strict=True)]
-    scores = {"accuracy": sum(one == other for one, other in pairs) / max(len(pairs), 1)}
+    scores = {"accuracy": float(accuracy_score(gold, predicted))}
     if entities:
         names = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
         scores |= {name: float(measure(gold, predicted, zero_division=0)) for name, measure in names.items()}
     return scores
-
-
-__all__ = ["TaggingArguments", "main", "run"]
