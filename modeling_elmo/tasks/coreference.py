@@ -23,7 +23,7 @@ from .gap import AmbiguousPronoun, TextSpan, decide, gap_scores, read_gap
 from .metrics import CoreferenceScorer
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import locate_sentences
-from .reports import checkpoint_name, describe_training, write_summary
+from .reports import write_summary
 from .splits import load_splits
 
 Chains = list[list[Span]]
@@ -130,13 +130,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         return compute_metrics
 
     training.prefer("conll_f1")
-    card = {
-        "summary": "ELMo with coreference resolution: which expressions of a text refer to the same.",
-        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
-        "word_splitting": tokenizer.word_splitting,
-        "usage": USAGE.format(name=checkpoint_name(training)),
-    }
-    trainer, predictions = finetune(
+    trainer, predictions, metrics = finetune(
         model,
         tokenizer,
         examples,
@@ -144,16 +138,15 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         data,
         model_arguments,
         training,
-        card,
+        summary="ELMo with coreference resolution: which expressions of a text refer to the same.",
+        usage=USAGE,
         collator=DocumentCollator(tokenizer),
         change=partial(cut_document, max_sentences=data.max_training_sentences),
     )
-    metrics = {}
-    for name, output in predictions.items():
-        chains = predicted_chains(output.predictions, data.singletons)
-        metrics[name] = score(gold[name], chains)
-        documents = [replace(each, clusters=found) for each, found in zip(splits[name], chains, strict=True)]
-        if training.should_save:
+    if training.should_save:
+        for name, output in predictions.items():
+            chains = predicted_chains(output.predictions, data.singletons)
+            documents = [replace(each, clusters=found) for each, found in zip(splits[name], chains, strict=True)]
             write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
     if gap is not None:
         metrics["gap"] = evaluate_gap(model, tokenizer, gap)

@@ -17,7 +17,7 @@ from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse
 from .examples import PaddingCollator
 from .finetuning import finetune, load_model
 from .metrics import answer_f1, best_null_threshold, exact_match
-from .reports import checkpoint_name, describe_training, write_summary
+from .reports import write_summary
 from .splits import load_splits
 from .squad import Question, best_answers, encode_questions, questions_from_dataset, read_squad
 
@@ -76,13 +76,16 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         lambda rows: checked(questions_from_dataset(rows, data.dataset_name), data.version_2, data.dataset_name),
         lambda question: question.context,
     )
-    tokenizer, model = load_model(model_arguments, AutoModelForQuestionAnswering, texts_of(splits["train"]))
+    tokenizer, model = load_model(
+        model_arguments,
+        AutoModelForQuestionAnswering,
+        texts_of(splits["train"]),
+        null_threshold=data.null_threshold,
+    )
     windows = {
         name: QuestionWindows(tokenizer, questions, data.max_length, data.stride, keep_places=name != "train")
         for name, questions in splits.items()
     }
-
-    model.config.null_threshold = data.null_threshold
 
     def answers(name: str, logits: tuple[np.ndarray, np.ndarray]) -> dict[str, dict[str, Any]]:
         return windows[name].answers(*logits, data.max_answer_length)
@@ -101,26 +104,28 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         return compute_metrics
 
     training.prefer("f1")
-    card = {
-        "summary": "ELMo with BiDAF and self-attention, which finds the answer to a question in a text.",
-        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
-        "word_splitting": tokenizer.word_splitting,
-        "usage": USAGE.format(name=checkpoint_name(training)),
-    }
-    examples = {name: kept.examples for name, kept in windows.items()}
-    compute_metrics = {name: metrics_of(name) for name in splits}
-    _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
-    metrics = {}
-    for name, output in predictions.items():
-        found = answers(name, output.predictions)
-        metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
-        threshold = model.config.null_threshold
-        texts = {key: answer_or_none(each, threshold)["text"] for key, each in found.items()}
-        if training.should_save:
+    _, predictions, metrics = finetune(
+        model,
+        tokenizer,
+        {name: kept.examples for name, kept in windows.items()},
+        {name: metrics_of(name) for name in splits},
+        data,
+        model_arguments,
+        training,
+        summary="ELMo with BiDAF and self-attention, which finds the answer to a question in a text.",
+        usage=USAGE,
+        train_size=len(splits["train"]),
+    )
+    threshold = model.config.null_threshold
+    if training.should_save:
+        for name, output in predictions.items():
+            found = answers(name, output.predictions)
+            texts = {key: answer_or_none(each, threshold)["text"] for key, each in found.items()}
             write_json(training.output_dir, f"predictions_{name}.json", texts)
-        if training.should_save and data.version_2:
-            write_json(training.output_dir, f"null_odds_{name}.json", {key: odds(each) for key, each in found.items()})
-    write_summary(training, metrics=metrics, null_threshold=model.config.null_threshold)
+            if data.version_2:
+                all_odds = {key: odds(each) for key, each in found.items()}
+                write_json(training.output_dir, f"null_odds_{name}.json", all_odds)
+    write_summary(training, metrics=metrics, null_threshold=threshold)
     return metrics
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EvalPrediction, set_seed
+from transformers import set_seed
 
 from tokenization_elmo import ElmoTokenizer
 
@@ -19,7 +19,7 @@ from .examples import words_labels
 from .finetuning import finetune, load_model
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import LocatedSentence, locate_sentences
-from .reports import checkpoint_name, describe_training, write_summary
+from .reports import write_summary
 from .semantic_roles import label_spans, role_examples, role_score
 from .splits import load_splits
 
@@ -86,18 +86,19 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
         return lambda prediction: role_score(gold, arguments_of(name, prediction.predictions))
 
     training.prefer("f1")
-    card = {
-        "summary": "ELMo with a labeller of semantic roles (PropBank) for given predicates.",
-        "origin": describe_training(data, model_arguments, training, len(examples["train"])),
-        "word_splitting": tokenizer.word_splitting,
-        "usage": USAGE.format(name=checkpoint_name(training)),
-    }
-    compute_metrics = {name: metrics_of(name) for name in splits}
-    _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
-    metrics = {}
-    for name, output in predictions.items():
-        metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
-        if training.should_save:
+    _, predictions, metrics = finetune(
+        model,
+        tokenizer,
+        examples,
+        {name: metrics_of(name) for name in splits},
+        data,
+        model_arguments,
+        training,
+        summary="ELMo with a labeller of semantic roles (PropBank) for given predicates.",
+        usage=USAGE,
+    )
+    if training.should_save:
+        for name, output in predictions.items():
             documents = with_arguments(splits[name], arguments_of(name, output.predictions))
             write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
     write_summary(training, metrics=metrics, labels=labels)

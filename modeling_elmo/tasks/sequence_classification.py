@@ -23,7 +23,7 @@ from tokenization_elmo import ElmoTokenizer
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import Text, encode_texts
 from .finetuning import finetune, load_model
-from .reports import describe_training, write_summary
+from .reports import write_summary
 from .sentiment_trees import read_trees
 from .splits import load_splits
 from .tables import read_table, require_columns, write_jsonl
@@ -106,15 +106,16 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
     )
     examples = {name: task.encode(tokenizer, items) for name, items in splits.items()}
     training.prefer(task.main_metric)
-    card = {
-        "summary": "ELMo with a head that classifies texts."
-        if task.config["num_labels"] > 1
-        else "ELMo that rates texts.",
-        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
-        "word_splitting": tokenizer.word_splitting,
-    }
-    _, predictions = finetune(model, tokenizer, examples, task.compute_metrics, data, model_arguments, training, card)
-    metrics = {name: output.metrics for name, output in predictions.items()}
+    _, predictions, metrics = finetune(
+        model,
+        tokenizer,
+        examples,
+        task.compute_metrics,
+        data,
+        model_arguments,
+        training,
+        summary="ELMo with a head that classifies texts." if task.labels else "ELMo that rates texts.",
+    )
     if not training.should_save:
         return metrics
     for name, output in predictions.items():
