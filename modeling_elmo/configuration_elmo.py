@@ -87,6 +87,8 @@ class ElmoConfig(PreTrainedConfig):
             section 3.3: one half embeds the word, the other half are convolutions over its characters. 0: none.
         head_dropout (`float`, defaults to 0.3):
             Dropout in a task head: on the words' vectors, the same features throughout a text, and on hidden layers.
+            The hidden layers of coreference resolution, and in semantic role labelling the inputs of all LSTM layers,
+            get 0.4 of it.
         predicate_embedding_size (`int`, defaults to 100):
             Width of the mark of the predicate in semantic role labelling.
         max_span_width (`int`, defaults to 30):
@@ -99,10 +101,13 @@ class ElmoConfig(PreTrainedConfig):
             Rounds of scoring; before each but the first, mentions are refined by their antecedents.
         coreference_feature_size (`int`, defaults to 20):
             Width of the vectors of span width, distance, speaker and genre.
-        num_coreference_genres (`int`, defaults to 0):
-            Genres told apart in coreference resolution. 0: the genre is not looked at.
+        coreference_genres (`list[str]`, defaults to none):
+            Genres told apart in coreference resolution, the commonest first. Without any the genre is not looked at.
         predict_singletons (`bool`, defaults to `False`):
             Whether coreference resolution also learns and gives mentions that nothing else refers to.
+        null_threshold (`float`, *optional*):
+            Question answering gives no answer where its score is above the best answer's by more than this. By default
+            it always answers.
         label_scheme (`str`, *optional*):
             How token classification labels mark entities, which forbids transitions such as `O` to `I-PER`: `"BIO"`,
             `"BIOES"` or `"none"`. By default what the names in `id2label` look like.
@@ -168,8 +173,9 @@ class ElmoConfig(PreTrainedConfig):
     max_antecedents: int = 50
     coreference_depth: int = 2
     coreference_feature_size: int = 20
-    num_coreference_genres: int = 0
+    coreference_genres: list[str] | tuple[str, ...] = ()
     predict_singletons: bool = False
+    null_threshold: float | int | None = None
 
     num_negative_samples: int = 8192
     adaptive_softmax_cutoffs: list[int] | tuple[int, ...] | None = None
@@ -180,7 +186,9 @@ class ElmoConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
     published_options: dict | None = None
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, num_coreference_genres: int = 0, **kwargs):
+        if not self.coreference_genres and num_coreference_genres:  # an older configuration, of genres without names
+            self.coreference_genres = [str(number) for number in range(num_coreference_genres)]
         kwargs["auto_map"] = dict(AUTO_MAP)  # constant: the code of every class lies beside every checkpoint
         super().__post_init__(**kwargs)
 
@@ -327,6 +335,11 @@ class ElmoConfig(PreTrainedConfig):
     def word_vector_size(self) -> int:
         """Width of the vectors that a task's head reads."""
         return self.hidden_size + self.context_free_size
+
+    @property
+    def encoded_size(self) -> int:
+        """Width of the words in context: the output of a head's BiLSTM, and all representations but the first."""
+        return 2 * self.head_hidden_size + (self.num_representations - 1) * self.hidden_size
 
 
 def word_fields(tokenizer) -> dict[str, int | None]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from .configuration_elmo import LABEL_SCHEMES
+from .configuration_elmo import LABEL_SCHEMES, ElmoConfig
 
 # The score of what the label scheme forbids: no sum of real scores outweighs it, and it is finite, so that gradients
 # and softmax stay so too.
@@ -73,6 +73,12 @@ class ElmoCRF(nn.Module):
         names = ("may_follow", "may_start", "may_end")
         for name, value in zip(names, label_constraints(labels, scheme), strict=True):
             self.register_buffer(name, value, persistent=False)
+
+    @classmethod
+    def of(cls, config: ElmoConfig) -> "ElmoCRF":
+        """Over a model's labels, by default in the scheme that their names look like."""
+        labels = [config.id2label[index] for index in range(config.num_labels)]
+        return cls(labels, config.label_scheme or detect_label_scheme(labels))
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Scores of pairs `(labels, labels)`, first and last labels `(labels,)`; `FORBIDDEN` where not allowed."""

@@ -16,7 +16,7 @@ from .span_ranking import (
     distance_bucket,
     prune_spans,
 )
-from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
+from .task_layers import HIDDEN_DROPOUT_SHARE, ElmoLinear, ElmoTaskLSTM
 from .task_model import ElmoTaskModel
 
 Span = tuple[int, int]
@@ -53,19 +53,16 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
 
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
-        size, dropout = config.head_hidden_size, config.head_dropout
+        size = config.head_hidden_size
         word_size = config.hidden_size * config.num_representations + config.context_free_size
-        self.word_dropout = ElmoVariationalDropout(dropout)
-        self.encoder = ElmoTaskLSTM(word_size, size, config.head_num_layers, dropout)
+        self.encoder = ElmoTaskLSTM(word_size, size, config.head_num_layers, config.head_dropout)
         encoded_size, features = 2 * size, config.coreference_feature_size
-        # Hidden layers and features take less dropout than words, as published.
-        self.dropout = nn.Dropout(dropout * 0.4)
-        self.span_scorer = ElmoSpanScorer(
-            encoded_size, word_size, size, features, config.max_span_width, dropout * 0.4
-        )
+        dropout = HIDDEN_DROPOUT_SHARE * config.head_dropout
+        self.dropout = nn.Dropout(dropout)
+        self.span_scorer = ElmoSpanScorer(encoded_size, word_size, size, features, config.max_span_width, dropout)
         span_size = 2 * encoded_size + word_size + features
         self.coarse = ElmoLinear(span_size, span_size)
-        self.pair_scorer = ElmoPairScorer(span_size, size, features, config.num_coreference_genres, dropout * 0.4)
+        self.pair_scorer = ElmoPairScorer(span_size, size, features, len(config.coreference_genres), dropout)
         self.refinement = ElmoSpanRefinement(span_size)
         self.post_init()
         self.set_trainable()
@@ -88,7 +85,7 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
             character_ids, attention_mask, input_ids: as the tokenizer makes them, a sentence a row.
             speaker_ids (`(sentences,)` or `(sentences, sequence)`, *optional*): 0 unknown, other numbers tell speakers
                 apart.
-            genre (`()` or `(1,)`): needed where `config.num_coreference_genres` is not 0.
+            genre (`()` or `(1,)`): its place in `config.coreference_genres`; needed where there are some.
             labels (`(1, mentions, 3)`, *optional*): first word, last word and chain of each gold mention; -100: none.
             layers (`(sentences, sequence, num_layers + 1, directions * P)`, *optional*): instead of `character_ids`.
         """
@@ -195,11 +192,11 @@ class ElmoForCoreferenceResolution(ElmoTaskModel):
             speakers = torch.where((said_by[:, None] > 0) & (said_by[antecedents] > 0), same, 0)
         if self.pair_scorer.genres is not None:
             if genre is None:
-                raise ValueError("this model uses genres: pass genre, a number below config.num_coreference_genres")
+                raise ValueError("this model uses genres: pass genre, a place in config.coreference_genres")
             genre = genre.reshape(())
-            if not 0 <= int(genre) < self.config.num_coreference_genres:
+            if not 0 <= int(genre) < len(self.config.coreference_genres):
                 raise ValueError(
-                    f"genre is {int(genre)}, but config.num_coreference_genres is {self.config.num_coreference_genres}"
+                    f"genre is {int(genre)}, but config.coreference_genres has {len(self.config.coreference_genres)}"
                 )
         none = coarse.new_zeros(count, 1)
         for step in range(self.config.coreference_depth):

@@ -6,7 +6,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
-from .task_layers import ElmoLinear, ElmoScaling, ElmoTaskLSTM, ElmoVariationalDropout, gather_words, left_aligned
+from .task_layers import ElmoLinear, ElmoScaling, ElmoTaskLSTM, fill_masked, gather_words, left_aligned
 from .task_model import ElmoTaskModel
 
 
@@ -23,7 +23,7 @@ class ElmoTrilinearAttention(nn.Module):
         where masked."""
         scores = torch.bmm(self.product(first), second.transpose(1, 2))
         scores = scores + self.from_first(first) + self.from_second(second).transpose(1, 2)
-        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        return fill_masked(scores, mask)
 
 
 class ElmoForQuestionAnswering(ElmoTaskModel):
@@ -35,12 +35,10 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
 
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
-        size, dropout = config.head_hidden_size, config.head_dropout
-        self.word_dropout = ElmoVariationalDropout(dropout)
-        self.encoder = ElmoTaskLSTM(config.word_vector_size, size, config.head_num_layers, dropout)
-        encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
-        self.cross_attention = ElmoTrilinearAttention(encoded_size)
-        self.merge = ElmoLinear(4 * encoded_size, 2 * size)
+        size = config.head_hidden_size
+        self.encoder = ElmoTaskLSTM(config.word_vector_size, size, config.head_num_layers, config.head_dropout)
+        self.cross_attention = ElmoTrilinearAttention(config.encoded_size)
+        self.merge = ElmoLinear(4 * config.encoded_size, 2 * size)
         self.self_encoder = ElmoTaskLSTM(2 * size, size)
         self.self_attention = ElmoTrilinearAttention(2 * size)
         self.self_merge = ElmoLinear(3 * 2 * size, 2 * size)
@@ -80,7 +78,7 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
         if token_type_ids is None:
             raise ValueError("pass token_type_ids: they tell the question (0) from the text (1)")
         representations, words, hidden_states = self.represent(
-            character_ids, attention_mask, input_ids, token_type_ids, layers
+            character_ids, attention_mask, input_ids, token_type_ids, layers, output_hidden_states
         )
         in_text = words & (token_type_ids == 1)
         question, question_mask, _ = self._encode(representations, words & (token_type_ids == 0))
@@ -96,27 +94,24 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
         if start_positions is not None and end_positions is not None:
             loss = position_loss(start_logits, start_positions) + position_loss(end_logits, end_positions)
             loss = loss / 2
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
         return QuestionAnsweringModelOutput(
             loss=loss,
             start_logits=start_logits,
             end_logits=end_logits,
-            hidden_states=hidden_states if output_hidden_states else None,
+            hidden_states=hidden_states,
         )
 
     def _encode(self, representations, words):
         """A text's words moved to the left: `(batch, n, encoded_size)`, mask and former positions `(batch, n)`."""
         index, mask = left_aligned(words)
-        inputs = [self.word_dropout(gather_words(vectors, index, mask)) for vectors in representations]
-        return torch.cat([self.encoder(inputs[0], mask), *inputs[1:]], dim=-1), mask, index
+        return self.read([gather_words(vectors, index, mask) for vectors in representations], mask), mask, index
 
     def _attend_to_question(self, text, mask, question, question_mask) -> torch.Tensor:
         text, question = self.word_dropout(text), self.word_dropout(question)
         scores = self.cross_attention(text, question, question_mask[:, None])
         asked = scores.softmax(-1) @ question
         # The words of the text that matter most to some word of the question, the same for all.
-        best = scores.amax(-1).masked_fill(~mask, torch.finfo(scores.dtype).min)
+        best = fill_masked(scores.amax(-1), mask)
         wanted = best.softmax(-1)[:, None] @ text
         return torch.relu(self.merge(torch.cat([text, asked, text * asked, wanted * asked], dim=-1)))
 
@@ -131,9 +126,8 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
     @staticmethod
     def _spread(logits, index, mask, length: int, no_answer) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits `(2, batch, n)` back to the positions they come from, and those of no answer `(batch, 2)` to 0."""
-        lowest = torch.finfo(logits.dtype).min
-        spread = logits.new_full((2, mask.shape[0], length), lowest)
-        spread = spread.scatter(2, index.expand(2, -1, -1), logits.masked_fill(~mask, lowest))
+        spread = logits.new_full((2, mask.shape[0], length), torch.finfo(logits.dtype).min)
+        spread = spread.scatter(2, index.expand(2, -1, -1), fill_masked(logits, mask))
         return torch.cat([no_answer.T[..., None], spread[..., 1:]], dim=-1).unbind(0)
 
 

@@ -6,10 +6,9 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
-from .crf import ElmoCRF, detect_label_scheme
+from .crf import ElmoCRF
 from .modeling_elmo import evaluation_mode
-from .span_ranking import ElmoFeatureEmbedding
-from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
+from .task_layers import HIDDEN_DROPOUT_SHARE, ElmoFeatureEmbedding, ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
 from .task_model import ElmoTaskModel
 
 
@@ -49,16 +48,12 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
 
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
-        size, dropout = config.head_hidden_size, config.head_dropout
-        self.num_labels = config.num_labels
-        self.word_dropout = ElmoVariationalDropout(dropout)
         self.predicates = ElmoFeatureEmbedding(2, config.predicate_embedding_size)
         input_size = config.word_vector_size + config.predicate_embedding_size
-        self.encoder = ElmoHighwayLSTM(input_size, size, config.head_num_layers, dropout * 0.4)
-        encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
-        self.classifier = ElmoLinear(encoded_size, config.num_labels)
-        labels = [config.id2label[index] for index in range(config.num_labels)]
-        self.crf = ElmoCRF(labels, config.label_scheme or detect_label_scheme(labels))
+        dropout = HIDDEN_DROPOUT_SHARE * config.head_dropout
+        self.encoder = ElmoHighwayLSTM(input_size, config.head_hidden_size, config.head_num_layers, dropout)
+        self.classifier = ElmoLinear(config.encoded_size, config.num_labels)
+        self.crf = ElmoCRF.of(config)
         self.post_init()
         self.set_trainable()
 
@@ -91,21 +86,17 @@ class ElmoForSemanticRoleLabeling(ElmoTaskModel):
         if predicate_mask is None:
             raise ValueError("pass predicate_mask: 1 at the word whose arguments are to be found, 0 elsewhere")
         representations, words, hidden_states = self.represent(
-            character_ids, attention_mask, input_ids, token_type_ids, layers
+            character_ids, attention_mask, input_ids, token_type_ids, layers, output_hidden_states
         )
-        inputs = [self.word_dropout(vectors) for vectors in representations]
         marks = self.predicates((predicate_mask != 0).long())
-        encoded = self.encoder(torch.cat([inputs[0], marks], dim=-1), words)
-        emissions = self.classifier(torch.cat([encoded, *inputs[1:]], dim=-1))
+        emissions = self.classifier(self.read(representations, words, marks))
         loss = None
         if labels is not None:
             loss = self.crf.mean_loss(emissions, labels, words, num_items_in_batch)
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
         return TokenClassifierOutput(
             loss=loss,
             logits=emissions if self.training else self.crf.best_scores(emissions, words),
-            hidden_states=hidden_states if output_hidden_states else None,
+            hidden_states=hidden_states,
         )
 
     @torch.no_grad()

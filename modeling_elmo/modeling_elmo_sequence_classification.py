@@ -11,7 +11,6 @@ from .task_layers import (
     ElmoAttentionPooling,
     ElmoLinear,
     ElmoTaskLSTM,
-    ElmoVariationalDropout,
     attend,
     gather_words,
     left_aligned,
@@ -32,15 +31,12 @@ class ElmoForSequenceClassification(ElmoTaskModel):
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         size, dropout = config.head_hidden_size, config.head_dropout
-        self.num_labels = config.num_labels
         self.encoder = ElmoTaskLSTM(config.word_vector_size, size, config.head_num_layers, dropout)
-        encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
-        self.comparison = ElmoLinear(4 * encoded_size, size)
+        self.comparison = ElmoLinear(4 * config.encoded_size, size)
         self.composer = ElmoTaskLSTM(size, size)
         self.pooling = ElmoAttentionPooling(2 * size)
         self.hidden = ElmoLinear(2 * 3 * 2 * size, size)
         self.classifier = ElmoLinear(size, config.num_labels)
-        self.word_dropout = ElmoVariationalDropout(dropout)
         self.dropout = nn.Dropout(dropout)
         self.post_init()
         self.set_trainable()
@@ -71,18 +67,14 @@ class ElmoForSequenceClassification(ElmoTaskModel):
             `logits` `(batch, num_labels)`, with labels `loss`; the biLM's layers with `output_hidden_states`.
         """
         representations, words, hidden_states = self.represent(
-            character_ids, attention_mask, input_ids, token_type_ids, layers
+            character_ids, attention_mask, input_ids, token_type_ids, layers, output_hidden_states
         )
         pooled = self._encode_texts(representations, words, token_type_ids)
         logits = self.classifier(self.dropout(torch.relu(self.hidden(self.dropout(pooled)))))
         loss = None
         if labels is not None:
             loss = ForSequenceClassificationLoss(labels=labels, pooled_logits=logits, config=self.config)
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
-        return SequenceClassifierOutput(
-            loss=loss, logits=logits, hidden_states=hidden_states if output_hidden_states else None
-        )
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden_states)
 
     def _encode_texts(self, representations, words, token_type_ids) -> torch.Tensor:
         """Vectors of both texts, side by side: `(batch, 12 * size)`."""
@@ -101,9 +93,7 @@ class ElmoForSequenceClassification(ElmoTaskModel):
     def _encode(self, representations, words) -> tuple[torch.Tensor, torch.Tensor]:
         """The words in their text: `(batch, n, encoded_size)` and their mask `(batch, n)`."""
         index, mask = left_aligned(words)
-        inputs = [self.word_dropout(gather_words(vectors, index, mask)) for vectors in representations]
-        encoded = self.encoder(inputs[0], mask)
-        return torch.cat([encoded, *inputs[1:]], dim=-1), mask
+        return self.read([gather_words(vectors, index, mask) for vectors in representations], mask), mask
 
     def _compare(self, text, text_mask, partner, partner_mask) -> torch.Tensor:
         """The vector of a text seen beside its partner: `(batch, 6 * size)`."""

@@ -6,8 +6,8 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
-from .crf import ElmoCRF, detect_label_scheme
-from .task_layers import ElmoLinear, ElmoTaskLSTM, ElmoVariationalDropout
+from .crf import ElmoCRF
+from .task_layers import ElmoLinear, ElmoTaskLSTM
 from .task_model import ElmoTaskModel
 
 
@@ -29,15 +29,11 @@ class ElmoForTokenClassification(ElmoTaskModel):
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         size, dropout = config.head_hidden_size, config.head_dropout
-        self.num_labels = config.num_labels
         self.encoder = ElmoTaskLSTM(config.word_vector_size, size, config.head_num_layers, dropout)
-        encoded_size = 2 * size + (config.num_representations - 1) * config.hidden_size
-        self.hidden = ElmoLinear(encoded_size, size)
+        self.hidden = ElmoLinear(config.encoded_size, size)
         self.classifier = ElmoLinear(size, config.num_labels)
-        self.word_dropout = ElmoVariationalDropout(dropout)
         self.dropout = nn.Dropout(dropout)
-        labels = [config.id2label[index] for index in range(config.num_labels)]
-        self.crf = ElmoCRF(labels, config.label_scheme or detect_label_scheme(labels))
+        self.crf = ElmoCRF.of(config)
         self.post_init()
         self.set_trainable()
 
@@ -69,20 +65,17 @@ class ElmoForTokenClassification(ElmoTaskModel):
             the biLM's layers with `output_hidden_states`.
         """
         representations, words, hidden_states = self.represent(
-            character_ids, attention_mask, input_ids, token_type_ids, layers
+            character_ids, attention_mask, input_ids, token_type_ids, layers, output_hidden_states
         )
-        inputs = [self.word_dropout(vectors) for vectors in representations]
-        encoded = torch.cat([self.encoder(inputs[0], words), *inputs[1:]], dim=-1)
+        encoded = self.read(representations, words)
         emissions = self.classifier(self.dropout(torch.relu(self.hidden(self.word_dropout(encoded)))))
         loss = None
         if labels is not None:
             loss = self.crf.mean_loss(emissions, labels, words, num_items_in_batch)
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
         return TokenClassifierOutput(
             loss=loss,
             logits=emissions if self.training else self.crf.best_scores(emissions, words),
-            hidden_states=hidden_states if output_hidden_states else None,
+            hidden_states=hidden_states,
         )
 
 

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .configuration_elmo import ElmoConfig
 from .softmax_kernels import LogSumExp
+from .token_encoder import initialize_as
 
 # Logits computed at once (64 MB in fp32), and kept for the backward pass at most (256 MB): beyond that they are
 # computed again there. So memory is bounded whatever the vocabulary.
@@ -45,7 +46,7 @@ class ElmoSoftmax(nn.Linear):
     def __init__(self, config: ElmoConfig):
         super().__init__(config.output_size, config.vocab_size)
         self.sparse = False
-        self.initial_weight, self.initial_bias = ("normal", config.output_size**-0.5), 0.0
+        initialize_as(self, ("normal", config.output_size**-0.5))
 
     def forward(self, hidden: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
         """Word scores; with `targets` `-log p(target)` instead: `(n, P)`, `(n,)` -> `(n,)`."""

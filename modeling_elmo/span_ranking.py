@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .task_layers import ElmoLinear
+from .task_layers import ElmoFeatureEmbedding, ElmoLinear
 
 # Distances between mentions share a learned vector: 0, 1, 2, 3, 4, 5-7, 8-15, 16-31, 32-63, 64 and more.
 NUM_DISTANCES = 10
@@ -13,12 +13,6 @@ def distance_bucket(distances: torch.Tensor) -> torch.Tensor:
     """Bucket of each non-negative distance, `(...)` -> `(...)`."""
     logarithms = distances.clamp(min=1).float().log2().floor().long() + 3
     return torch.where(distances <= 4, distances, logarithms).clamp(max=NUM_DISTANCES - 1)
-
-
-class ElmoFeatureEmbedding(nn.Embedding):
-    """Vectors of a small discrete feature."""
-
-    initial_weight = ("normal", 0.02)
 
 
 class ElmoHead(nn.Module):

@@ -11,6 +11,18 @@ from .modeling_elmo import pad_tokens
 from .projected_lstm import pack_mask
 from .token_encoder import initialize_as
 
+# Of the dropout on words' vectors, `config.head_dropout`, so much is on hidden layers in coreference resolution, as
+# published (Lee et al., 2017: 0.2 beside 0.5), and on the inputs of LSTM layers in semantic role labelling.
+HIDDEN_DROPOUT_SHARE = 0.4
+
+
+class ElmoFeatureEmbedding(nn.Embedding):
+    """Vectors of a small discrete feature."""
+
+    def __init__(self, num_values: int, size: int):
+        super().__init__(num_values, size)
+        initialize_as(self, ("normal", 0.02))
+
 
 class ElmoLinear(nn.Linear):
     """A linear layer that starts with the variance of its input."""
@@ -143,6 +155,7 @@ def gather_words(vectors: torch.Tensor, index: torch.Tensor, mask: torch.Tensor)
 
 __all__ = [
     "ElmoAttentionPooling",
+    "ElmoFeatureEmbedding",
     "ElmoLinear",
     "ElmoScaling",
     "ElmoStandardization",

@@ -1,5 +1,7 @@
 """What all task heads share: the words' vectors, from characters or from layers computed before."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from transformers import initialization as init
@@ -7,7 +9,7 @@ from transformers import initialization as init
 from .configuration_elmo import ElmoConfig
 from .crf import ElmoCRF, label_constraints
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
-from .task_layers import ElmoStandardization
+from .task_layers import ElmoStandardization, ElmoVariationalDropout
 from .token_encoder import ElmoTokenEncoder
 
 # Strength of the embeddings beside ELMo: they start with a standard deviation of about 0.4, the standardised biLM
@@ -18,7 +20,8 @@ CONTEXT_FREE_SCALE = 4.0
 class ElmoTaskModel(ElmoPreTrainedModel):
     """Base of the task heads: `self.elmo`, frozen by default (`config.freeze_bilm`), and what is built on it.
 
-    A subclass ends its `__init__` with `self.post_init()` and `self.set_trainable()`.
+    A subclass ends its `__init__` with `self.post_init()` and `self.set_trainable()`; what it reads the words with is
+    its `self.encoder`.
     """
 
     def __init__(self, config: ElmoConfig):
@@ -28,6 +31,7 @@ class ElmoTaskModel(ElmoPreTrainedModel):
             ElmoStandardization(config.hidden_size) for _ in range(config.num_representations)
         )
         self.context_free = ElmoTokenEncoder(context_free_encoder_config(config)) if config.context_free_size else None
+        self.word_dropout = ElmoVariationalDropout(config.head_dropout)
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -46,7 +50,8 @@ class ElmoTaskModel(ElmoPreTrainedModel):
         input_ids: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         layers: torch.Tensor | None = None,
-    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, tuple[torch.Tensor, ...]]:
+        output_hidden_states: bool | None = None,
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, tuple[torch.Tensor, ...] | None]:
         """Represents the words of each text alone: the texts of a row are told apart by `token_type_ids`.
 
         Args:
@@ -54,12 +59,14 @@ class ElmoTaskModel(ElmoPreTrainedModel):
             layers (`(batch, sequence, num_layers + 1, directions * P)`, *optional*): the biLM's layers, computed
                 before; the biLM is not run then. Needs `input_ids` (to tell the boundary marks from words) and
                 `attention_mask` or a row of zeros at padded positions.
+            output_hidden_states (*optional*): whether the layers are given back too; by default as the configuration
+                says.
 
         Returns:
             `num_representations` of `(batch, sequence, hidden_size)`, standardised over the training data's words, and
             0 elsewhere, the first with the vectors without context beside it, `(batch, sequence, word_vector_size)`;
             the mask `(batch, sequence)` of words, without padding and boundary marks; `num_layers + 1` layers of
-            `(batch, sequence, directions * P)` as the biLM gives them.
+            `(batch, sequence, directions * P)` as the biLM gives them, or None.
         """
         if layers is None:
             mask = self.elmo.token_mask(character_ids, attention_mask, input_ids)
@@ -106,7 +113,23 @@ class ElmoTaskModel(ElmoPreTrainedModel):
         ]
         if self.context_free is not None:
             vectors[0] = torch.cat([vectors[0], self._context_free_vectors(character_ids, input_ids, words)], dim=-1)
-        return tuple(vectors), words, tuple(map(merged, hidden_states))
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        return tuple(vectors), words, tuple(map(merged, hidden_states)) if output_hidden_states else None
+
+    def read(
+        self, representations: Sequence[torch.Tensor], mask: torch.Tensor, *features: torch.Tensor
+    ) -> torch.Tensor:
+        """The words in context: the output of `self.encoder` over the first representation and any `features`, which
+        stand beside it; and the other representations.
+
+        `num_representations` of `(batch, sequence, size)`, `(batch, sequence)`, `(batch, sequence, size)` each ->
+        `(batch, sequence, encoded_size)`
+        """
+        first, *others = map(self.word_dropout, representations)
+        if features:
+            first = torch.cat([first, *features], dim=-1)
+        return torch.cat([self.encoder(first, mask), *others], dim=-1)
 
     def _context_free_vectors(
         self, character_ids: torch.Tensor | None, input_ids: torch.Tensor | None, words: torch.Tensor

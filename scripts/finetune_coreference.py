@@ -10,8 +10,8 @@
         --train_file litbank.train.gold_conll --validation_file litbank.dev.gold_conll \
         --gap_file gap-validation.tsv --winobias_files dev_type1_pro.conll dev_type1_anti.conll
 
-Files have the columns of CoNLL-2012, plain or .gz, and so has predictions_<split>.conll; --dataset_name takes a data
-set of the Hub in the form of conll2012_ontonotesv5. A batch is one document; of long ones each epoch trains on
+Files have the columns of CoNLL-2012, plain, .gz or .zst, and so has predictions_<split>.conll; --dataset_name takes a
+data set of the Hub in the form of conll2012_ontonotesv5. A batch is one document; of long ones each epoch trains on
 --max_training_sentences neighbouring sentences, and evaluation is on whole documents. --without_elmo instead of
 --model_name_or_path trains the same head over embeddings of words and characters.
 """

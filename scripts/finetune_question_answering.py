@@ -12,10 +12,9 @@
     python scripts/finetune_question_answering.py --model_name_or_path elmo-small --output_dir squad \
         --dataset_name rajpurkar/squad
 
-Files are SQuAD's JSON, plain or .gz. Texts longer than --max_length words are read in windows, which overlap by
---stride words.
-predictions_<split>.json is what SQuAD's own scorer reads. --without_elmo instead of --model_name_or_path trains the
-same head over embeddings of words and characters.
+Files are SQuAD's JSON, plain, .gz or .zst. Texts longer than --max_length words are read in windows, which overlap by
+--stride words. predictions_<split>.json is what SQuAD's own scorer reads. --without_elmo instead of
+--model_name_or_path trains the same head over embeddings of words and characters.
 """
 
 import sys

@@ -4,10 +4,10 @@
         --train_file train.gold_conll --validation_file dev.gold_conll --cache_layers srl-layers \
         --head_num_layers 4 --head_dropout 0.1
 
-Files have the columns of CoNLL-2012, plain or .gz, and so has predictions_<split>.conll; --dataset_name takes a data
-set of the Hub in the form of conll2012_ontonotesv5. As in the shared tasks the predicates are given: the model finds
-their arguments, not the predicates. --train_fraction 0.01 trains on one sentence in a hundred. --without_elmo instead
-of --model_name_or_path trains the same head over embeddings of words and characters.
+Files have the columns of CoNLL-2012, plain, .gz or .zst, and so has predictions_<split>.conll; --dataset_name takes a
+data set of the Hub in the form of conll2012_ontonotesv5. As in the shared tasks the predicates are given: the model
+finds their arguments, not the predicates. --train_fraction 0.01 trains on one sentence in a hundred. --without_elmo
+instead of --model_name_or_path trains the same head over embeddings of words and characters.
 """
 
 import sys

@@ -107,7 +107,9 @@ def test_spans_stay_in_their_sentence_and_padding_changes_nothing():
 def test_reading_by_segments_is_reading_at_once(monkeypatch, depth):
     """In evaluation long documents are read by segments, with gradients in one pass: nothing differs, and mentions
     of different segments find each other."""
-    model = make_model(coreference_depth=depth, max_antecedents=12, predict_singletons=True, num_coreference_genres=2)
+    model = make_model(
+        coreference_depth=depth, max_antecedents=12, predict_singletons=True, coreference_genres=["bc", "nw"]
+    )
     model.pair_scorer.head.score.bias.data += 2.0
     generator = random.Random(0)
     names = ["Ann", "she", "Bo", "he", "met", "left"]
@@ -160,7 +162,7 @@ def test_empty_and_tiny_documents():
 
 
 def test_genre_is_asked_for():
-    model = make_model(num_coreference_genres=3)
+    model = make_model(coreference_genres=["bc", "nw", "pt"])
     with pytest.raises(ValueError, match="pass genre"):
         model(**encode(SENTENCES))
     with pytest.raises(ValueError, match="genre is 3, but"):
@@ -168,7 +170,7 @@ def test_genre_is_asked_for():
 
 
 def test_features_of_a_document_need_not_be_tensors():
-    model = make_model(num_coreference_genres=3, noise=0.3)
+    model = make_model(coreference_genres=["bc", "nw", "pt"], noise=0.3)
     features = {"speaker_ids": [1, 2, 1], "genre": 2}
     expected = model(**encode(SENTENCES), **{name: torch.tensor(values) for name, values in features.items()})
     assert model.resolve(SENTENCES, ElmoTokenizer(), **features) == model.clusters(expected)
@@ -214,7 +216,7 @@ def test_learns_pronouns(depth):
 
 
 def test_every_trainable_parameter_has_a_gradient():
-    model = make_model(num_coreference_genres=2, predict_singletons=True).train()
+    model = make_model(coreference_genres=["bc", "nw"], predict_singletons=True).train()
     pairs = list(itertools.combinations([(0, 0), (2, 2), (4, 4), (6, 6), (8, 8), (10, 10)], 1))
     labels = torch.tensor([[(*span, n % 2) for n, (span,) in enumerate(pairs)]])
     model(

@@ -7,7 +7,7 @@ import torch
 from tiny_heads import make_head
 
 from modeling_elmo import ElmoForSemanticRoleLabeling, ElmoTokenizer
-from modeling_elmo.tasks.conll2012 import Document, Frame, Sentence
+from modeling_elmo.tasks.conll2012 import Frame, Sentence
 from modeling_elmo.tasks.examples import PaddingCollator
 from modeling_elmo.tasks.semantic_roles import label_spans, role_examples, role_score
 
@@ -95,7 +95,7 @@ def test_learns_the_arguments_of_the_marked_predicate(tmp_path):
     generator, tokenizer = random.Random(0), ElmoTokenizer()
     sentences = [frame(generator) for _ in range(400)]
     model = make_model().train()
-    examples = role_examples(tokenizer, [Document("a", 0, sentences, [])], model.config.label2id)
+    examples = role_examples(tokenizer, sentences, model.config.label2id)
     collate = PaddingCollator(tokenizer)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     for step in range(60):

@@ -44,8 +44,8 @@ def test_neither_batch_nor_padding_matters(make_model, tokenizer, sentences, opt
 @pytest.mark.parametrize("norm", [None, "sentence"])
 def test_the_bilm_reads_each_text_of_a_pair_alone(make_model, tokenizer, norm):
     model = make_model(ElmoForSequenceClassification, representation="scalar_mix", scalar_mix_norm=norm)
-    outputs = model.represent(**encode(tokenizer, PAIR))
-    firsts, seconds = (model.represent(**encode(tokenizer, text)) for text in PAIR)
+    outputs = model.represent(**encode(tokenizer, PAIR), output_hidden_states=True)
+    firsts, seconds = (model.represent(**encode(tokenizer, text), output_hidden_states=True) for text in PAIR)
     for together, first, second in zip(outputs[2], firsts[2], seconds[2], strict=True):
         torch.testing.assert_close(together, torch.cat([first, second], dim=1), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(outputs[0][0], torch.cat([firsts[0][0], seconds[0][0]], dim=1), atol=1e-5, rtol=1e-4)

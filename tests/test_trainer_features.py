@@ -74,7 +74,7 @@ def predicates() -> list[dict]:
         arguments = [("V", (0, 0))] + ([("A1", (1, len(words) - 1))] if len(words) > 1 else [])
         rows.append(sentence(words, [Frame(0, words[0], "01", arguments)]))
     labels = ["O", "B-V", "I-V", "B-A1", "I-A1"]
-    return role_examples(TOKENIZER, [Document("x", 0, rows, [])], {label: i for i, label in enumerate(labels)})
+    return role_examples(TOKENIZER, rows, {label: i for i, label in enumerate(labels)})
 
 
 def documents() -> list[dict]:

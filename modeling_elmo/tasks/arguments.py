@@ -132,11 +132,3 @@ def parse_arguments(
     if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
         return parser.parse_json_file(sys.argv[1])
     return parser.parse_args_into_dataclasses()
-
-
-__all__ = [
-    "DataArguments",
-    "FinetuningArguments",
-    "ModelArguments",
-    "parse_arguments",
-]

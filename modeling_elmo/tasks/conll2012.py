@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modeling_elmo.text_files import FormatError, numbered_lines, split_columns
+from ..text_files import FormatError, numbered_lines, split_columns
 
 Span = tuple[int, int]  # first and last word, both included
 
@@ -220,6 +220,3 @@ def _argument_column(frame: Frame, length: int) -> list[str]:
         column[first] = f"({role}{column[first]}"
         column[last] += ")"
     return column
-
-
-__all__ = ["Document", "FormatError", "Frame", "Sentence", "read_conll2012", "write_conll2012"]

@@ -11,20 +11,19 @@ import torch
 from tqdm.auto import tqdm
 from transformers import EvalPrediction, set_seed
 
-from modeling_elmo import ElmoForCoreferenceResolution
-from modeling_elmo.metrics import CoreferenceScorer
-from modeling_elmo.modeling_elmo import evaluation_mode
-from modeling_elmo.modeling_elmo_coreference import clusters_of
 from tokenization_elmo import ElmoTokenizer
 
+from ..modeling_elmo import evaluation_mode
+from ..modeling_elmo_coreference import ElmoForCoreferenceResolution, clusters_of
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .conll2012 import Document, Sentence, Span, read_conll2012, write_conll2012
 from .coreference_documents import DocumentCollator, cut_document, document_example, gold_chains
 from .finetuning import finetune, load_model
 from .gap import AmbiguousPronoun, TextSpan, decide, gap_scores, read_gap
+from .metrics import CoreferenceScorer
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import locate_sentences
-from .reports import checkpoint_name, describe_training, write_summary
+from .reports import write_summary
 from .splits import load_splits
 
 Chains = list[list[Span]]
@@ -112,11 +111,10 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         ElmoForCoreferenceResolution,
         (sentence.words for document in splits["train"] for sentence in document.sentences),
         predict_singletons=data.singletons,
-        num_coreference_genres=len(genres),
+        coreference_genres=genres,
         max_span_width=data.max_span_width,
         top_span_ratio=data.top_span_ratio,
     )
-    model.config.coreference_genres = genres
     examples = {
         name: [
             document_example(tokenizer, document, chains, genre_number(model.config, document.genre))
@@ -132,13 +130,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         return compute_metrics
 
     training.prefer("conll_f1")
-    card = {
-        "summary": "ELMo with coreference resolution: which expressions of a text refer to the same.",
-        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
-        "word_splitting": tokenizer.word_splitting,
-        "usage": USAGE.format(name=checkpoint_name(training)),
-    }
-    trainer, predictions = finetune(
+    trainer, predictions, metrics = finetune(
         model,
         tokenizer,
         examples,
@@ -146,16 +138,15 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         data,
         model_arguments,
         training,
-        card,
+        summary="ELMo with coreference resolution: which expressions of a text refer to the same.",
+        usage=USAGE,
         collator=DocumentCollator(tokenizer),
         change=partial(cut_document, max_sentences=data.max_training_sentences),
     )
-    metrics = {}
-    for name, output in predictions.items():
-        chains = predicted_chains(output.predictions, data.singletons)
-        metrics[name] = score(gold[name], chains)
-        documents = [replace(each, clusters=found) for each, found in zip(splits[name], chains, strict=True)]
-        if training.should_save:
+    if training.should_save:
+        for name, output in predictions.items():
+            chains = predicted_chains(output.predictions, data.singletons)
+            documents = [replace(each, clusters=found) for each, found in zip(splits[name], chains, strict=True)]
             write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
     if gap is not None:
         metrics["gap"] = evaluate_gap(model, tokenizer, gap)
@@ -192,8 +183,8 @@ def genre_number(config, genre: str | None) -> int | None:
     Raises:
         ValueError: if training had no such genre.
     """
-    genres = getattr(config, "coreference_genres", [])
-    if not config.num_coreference_genres:
+    genres = config.coreference_genres
+    if not genres:
         return None
     if genre is None:
         return 0
@@ -310,6 +301,3 @@ def link_accuracy(
         chains = gold_chains(document, singletons=False)
         right.append(all(any(set(chain) <= other for other in found) for chain in chains))
     return 100 * sum(right) / len(right)
-
-
-__all__ = ["CoreferenceArguments", "CoreferenceTraining", "main", "resolve_document", "resolve_text", "run"]

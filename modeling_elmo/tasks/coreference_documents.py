@@ -110,6 +110,3 @@ class DocumentCollator:
         if "genre" in whole:
             batch["genre"] = whole["genre"]
         return batch
-
-
-__all__ = ["DocumentCollator", "cut_document", "document_example", "gold_chains"]

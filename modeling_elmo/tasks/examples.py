@@ -36,6 +36,17 @@ def encode_tagged(
     return examples
 
 
+def words_labels(
+    logits: np.ndarray, examples: Sequence[dict[str, np.ndarray]], labels: Sequence[str]
+) -> list[list[str]]:
+    """Names of the labels predicted for the words of examples of [`encode_tagged`], where they stand between two
+    boundary marks."""
+    return [
+        [labels[label] for label in row[1 : len(example["input_ids"]) - 1].argmax(-1)]
+        for row, example in zip(logits, examples, strict=True)
+    ]
+
+
 def _encoded(tokenizer, texts, pairs) -> Iterator[tuple[dict[str, np.ndarray], list[int | None]]]:
     """Examples, and the number of the word that each of their tokens is."""
     is_split = len(texts) > 0 and not isinstance(texts[0], str)
@@ -81,6 +92,3 @@ class PaddingCollator:
             else:
                 batch[name] = torch.stack(values)
         return batch
-
-
-__all__ = ["PaddingCollator", "encode_tagged", "encode_texts"]

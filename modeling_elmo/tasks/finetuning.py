@@ -10,17 +10,17 @@ import torch.distributed as dist
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import AutoConfig, AutoTokenizer, EvalPrediction, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput
 
-from modeling_elmo import ElmoConfig, ElmoTokenizer
-from modeling_elmo.configuration_elmo import config_of_options, word_fields
-from modeling_elmo.layer_combination import ElmoProjection
-from modeling_elmo.model_card import write_model_card
+from tokenization_elmo import ElmoTokenizer
 
+from ..configuration_elmo import ElmoConfig, config_of_options, word_fields
+from ..layer_combination import ElmoProjection
+from ..model_card import write_model_card
 from .arguments import DataArguments, FinetuningArguments, ModelArguments
 from .examples import PaddingCollator
 from .layer_cache import CachedLayersDataset, LayerCache
-from .reports import checkpoint_name, describe_results
+from .reports import checkpoint_name, describe_results, describe_training, plain_metrics
 
 Metrics = Callable[[EvalPrediction], dict[str, float]]
 Change = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
@@ -150,10 +150,12 @@ def finetune(
     data: DataArguments,
     arguments: ModelArguments,
     training: FinetuningArguments,
-    card: dict[str, Any],
+    summary: str,
+    usage: str | None = None,
+    train_size: int | None = None,
     collator: Callable[[Sequence[dict[str, Any]]], dict[str, torch.Tensor]] | None = None,
     change: Change | None = None,
-) -> tuple[TaskTrainer, dict[str, Any]]:
+) -> tuple[TaskTrainer, dict[str, PredictionOutput], dict[str, dict[str, float]]]:
     """Trains, and predicts all splits but `train` with the best checkpoint.
 
     The output folder then has the model, its card, `trainer_state.json` with the curve, and `<split>_results.json`.
@@ -164,12 +166,14 @@ def finetune(
         examples: of each split.
         compute_metrics: from Trainer's predictions for a split; or, by split, a function for each of them.
         data, arguments, training: options.
-        card: what [`write_model_card`] is told.
+        summary: for the model card, what the model is.
+        usage: for the model card, Python code in which `{name}` is the model; by default that of its Auto class.
+        train_size: for the model card, how many examples are trained on where one makes several of `examples`.
         collator: makes batches of examples, by default [`PaddingCollator`].
         change: makes a training example anew for each epoch, a random part of it for instance.
 
     Returns:
-        the trainer, and Trainer's prediction output for each split.
+        the trainer, and for each split Trainer's prediction output, and the metrics under their own names.
     """
     if training.label_smoothing_factor and model.config.problem_type != "single_label_classification":
         # Trainer's loss, which stands in for the head's own.
@@ -188,6 +192,12 @@ def finetune(
         sets = {name: CachedLayersDataset(split, cache, keep_characters) for name, split in sets.items()}
     if not isinstance(compute_metrics, Mapping):
         compute_metrics = dict.fromkeys(examples, compute_metrics)
+    card = {
+        "summary": summary,
+        "origin": describe_training(data, arguments, training, train_size or len(examples["train"])),
+        "word_splitting": tokenizer.word_splitting,
+        "usage": usage and usage.format(name=checkpoint_name(training)),
+    }
     trainer = TaskTrainer(
         model,
         training,
@@ -213,11 +223,12 @@ def finetune(
         trainer.log_metrics(name, predictions[name].metrics)
         trainer.save_metrics(name, predictions[name].metrics)
     trainer.save_model()
-    card["evaluation"] = describe_results({name: output.metrics for name, output in predictions.items()})
+    metrics = {name: plain_metrics(output.metrics, name) for name, output in predictions.items()}
+    card["evaluation"] = describe_results(metrics)
     trainer.create_model_card()
     if training.push_to_hub:
         trainer.push_to_hub()
-    return trainer, predictions
+    return trainer, predictions, metrics
 
 
 def last_checkpoint(output_dir: str) -> str | None:
@@ -249,11 +260,3 @@ def make_optimizer(model, arguments: ModelArguments, training: FinetuningArgumen
         eps=training.adam_epsilon,
         weight_decay=training.weight_decay,
     )
-
-
-__all__ = [
-    "ChangedExamples",
-    "TaskTrainer",
-    "finetune",
-    "load_model",
-]

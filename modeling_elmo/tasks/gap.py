@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_elmo.metrics import Score
-from modeling_elmo.text_files import FormatError
-
+from ..text_files import FormatError
+from .metrics import Score
 from .tables import read_table
 
 TextSpan = tuple[int, int]  # begin and end in characters, the end not included
@@ -104,6 +103,3 @@ def gap_scores(examples: Sequence[AmbiguousPronoun], decisions: Sequence[tuple[b
         scores[f"{group}_f1"] = 100 * Score(right / max(found, 1), right / max(wanted, 1)).f1
     bias = scores["feminine_f1"] / scores["masculine_f1"] if scores["masculine_f1"] else 0.0
     return scores | {"bias": bias}
-
-
-__all__ = ["AmbiguousPronoun", "decide", "gap_scores", "read_gap"]

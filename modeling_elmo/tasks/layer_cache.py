@@ -17,9 +17,8 @@ import torch
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from modeling_elmo import ElmoModel
-from modeling_elmo.modeling_elmo import evaluation_mode
-from modeling_elmo.text_files import require_space
+from ..modeling_elmo import ElmoModel, evaluation_mode
+from ..text_files import require_space
 
 logger = logging.getLogger(__name__)
 
@@ -213,6 +212,3 @@ def compute_layers(model: ElmoModel, texts: Sequence[Example]) -> torch.Tensor:
     with evaluation_mode(model):
         hidden_states = model(**inputs, attention_mask=mask, output_hidden_states=True).hidden_states
     return torch.stack(hidden_states, dim=2)[mask].float()
-
-
-__all__ = ["CachedLayersDataset", "LayerCache"]

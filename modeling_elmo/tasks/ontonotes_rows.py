@@ -45,6 +45,3 @@ def _frame(row: Mapping[str, Any], labels: list[str]) -> Frame:
     predicate = labels.index("B-V")
     lemma, sense = (row[name][predicate] or "?" for name in ("predicate_lemmas", "predicate_framenet_ids"))
     return Frame(predicate, lemma, sense, label_spans(labels))
-
-
-__all__ = ["documents_from_dataset"]

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from transformers import AutoModelForQuestionAnswering, BatchEncoding, EvalPrediction, set_seed
 
-from modeling_elmo.metrics import answer_f1, best_null_threshold, exact_match
-from modeling_elmo.modeling_elmo import evaluation_mode
 from tokenization_elmo import ElmoTokenizer
 
+from ..modeling_elmo import evaluation_mode
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import PaddingCollator
 from .finetuning import finetune, load_model
-from .reports import checkpoint_name, describe_training, write_summary
+from .metrics import answer_f1, best_null_threshold, exact_match
+from .reports import write_summary
 from .splits import load_splits
 from .squad import Question, best_answers, encode_questions, questions_from_dataset, read_squad
 
@@ -76,13 +76,16 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         lambda rows: checked(questions_from_dataset(rows, data.dataset_name), data.version_2, data.dataset_name),
         lambda question: question.context,
     )
-    tokenizer, model = load_model(model_arguments, AutoModelForQuestionAnswering, texts_of(splits["train"]))
+    tokenizer, model = load_model(
+        model_arguments,
+        AutoModelForQuestionAnswering,
+        texts_of(splits["train"]),
+        null_threshold=data.null_threshold,
+    )
     windows = {
         name: QuestionWindows(tokenizer, questions, data.max_length, data.stride, keep_places=name != "train")
         for name, questions in splits.items()
     }
-
-    model.config.null_threshold = data.null_threshold
 
     def answers(name: str, logits: tuple[np.ndarray, np.ndarray]) -> dict[str, dict[str, Any]]:
         return windows[name].answers(*logits, data.max_answer_length)
@@ -101,26 +104,28 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         return compute_metrics
 
     training.prefer("f1")
-    card = {
-        "summary": "ELMo with BiDAF and self-attention, which finds the answer to a question in a text.",
-        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
-        "word_splitting": tokenizer.word_splitting,
-        "usage": USAGE.format(name=checkpoint_name(training)),
-    }
-    examples = {name: kept.examples for name, kept in windows.items()}
-    compute_metrics = {name: metrics_of(name) for name in splits}
-    _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
-    metrics = {}
-    for name, output in predictions.items():
-        found = answers(name, output.predictions)
-        metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
-        threshold = model.config.null_threshold
-        texts = {key: answered_text(each, threshold) for key, each in found.items()}
-        if training.should_save:
+    _, predictions, metrics = finetune(
+        model,
+        tokenizer,
+        {name: kept.examples for name, kept in windows.items()},
+        {name: metrics_of(name) for name in splits},
+        data,
+        model_arguments,
+        training,
+        summary="ELMo with BiDAF and self-attention, which finds the answer to a question in a text.",
+        usage=USAGE,
+        train_size=len(splits["train"]),
+    )
+    threshold = model.config.null_threshold
+    if training.should_save:
+        for name, output in predictions.items():
+            found = answers(name, output.predictions)
+            texts = {key: answer_or_none(each, threshold)["text"] for key, each in found.items()}
             write_json(training.output_dir, f"predictions_{name}.json", texts)
-        if training.should_save and data.version_2:
-            write_json(training.output_dir, f"null_odds_{name}.json", {key: odds(each) for key, each in found.items()})
-    write_summary(training, metrics=metrics, null_threshold=model.config.null_threshold)
+            if data.version_2:
+                all_odds = {key: odds(each) for key, each in found.items()}
+                write_json(training.output_dir, f"null_odds_{name}.json", all_odds)
+    write_summary(training, metrics=metrics, null_threshold=threshold)
     return metrics
 
 
@@ -196,14 +201,13 @@ class QuestionWindows:
         start_logits: Sequence[np.ndarray],
         end_logits: Sequence[np.ndarray],
         max_answer_length: int = 30,
-        null_threshold: float | None = None,
     ) -> dict[str, dict[str, Any]]:
         """What [`best_answers`] gives, from the scores of all windows in the order of `examples`."""
         found, first = {}, 0
         for questions, encoding in self.chunks:
             last = first + len(encoding["overflow_to_sample_mapping"])
             logits = start_logits[first:last], end_logits[first:last]
-            found |= best_answers(questions, encoding, *logits, max_answer_length, null_threshold)
+            found |= best_answers(questions, encoding, *logits, max_answer_length)
             first = last
         return found
 
@@ -213,9 +217,11 @@ def odds(answer: dict[str, Any]) -> float:
     return answer["null_score"] - answer["score"]
 
 
-def answered_text(answer: dict[str, Any], null_threshold: float | None) -> str:
-    """The best answer, or nothing where the odds are above the threshold."""
-    return answer["text"] if null_threshold is None or odds(answer) <= null_threshold else ""
+def answer_or_none(answer: dict[str, Any], null_threshold: float | None) -> dict[str, Any]:
+    """The best answer, or with empty text none where the odds are above the threshold (SQuAD 2.0); without a threshold
+    always the best answer (SQuAD 1.1)."""
+    is_answered = null_threshold is None or odds(answer) <= null_threshold
+    return answer if is_answered else answer | {"text": "", "start": 0, "end": 0}
 
 
 def search_thresholds(questions: Sequence[Question], found: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -236,17 +242,14 @@ def score(
 ) -> dict[str, float]:
     """Exact match and F1 of words, in [0, 1], as SQuAD's scorer counts them; with `null_threshold` (SQuAD 2.0) also
     the F1 of the questions that have an answer, and the share of the others that were given none."""
-    rows = [(question, answered_text(found[question.key], null_threshold), question.answers) for question in questions]
+    rows = [(answer_or_none(found[question.key], null_threshold)["text"], question.answers) for question in questions]
     scores = {
-        "exact_match": _mean([exact_match(text, answers) for _, text, answers in rows]),
-        "f1": _mean([answer_f1(text, answers) for _, text, answers in rows]),
+        "exact_match": _mean([exact_match(text, answers) for text, answers in rows]),
+        "f1": _mean([answer_f1(text, answers) for text, answers in rows]),
     }
     if null_threshold is not None:
-        answerable = [answer_f1(text, answers) for question, text, answers in rows if question.answers]
-        scores["answerable_f1"] = _mean(answerable)
-        scores["unanswerable_accuracy"] = _mean(
-            [float(not text) for question, text, _ in rows if not question.answers]
-        )
+        scores["answerable_f1"] = _mean([answer_f1(text, answers) for text, answers in rows if answers])
+        scores["unanswerable_accuracy"] = _mean([float(not text) for text, answers in rows if not answers])
     return scores
 
 
@@ -297,7 +300,7 @@ def answer(
             raise ValueError(f"the {name} has no words")
     windows = QuestionWindows(tokenizer, [Question("", question, context, (), ())], max_length, stride)
     if null_threshold is None:
-        null_threshold = getattr(model.config, "null_threshold", None)
+        null_threshold = model.config.null_threshold
     collate = PaddingCollator(tokenizer)
     start_logits, end_logits = [], []
     for first in range(0, len(windows.examples), batch_size):
@@ -306,7 +309,4 @@ def answer(
             outputs = model(**{name: values.to(model.device) for name, values in batch.items()}, return_dict=True)
         start_logits.extend(outputs.start_logits.float().cpu().numpy())
         end_logits.extend(outputs.end_logits.float().cpu().numpy())
-    return windows.answers(start_logits, end_logits, max_answer_length, null_threshold)[""]
-
-
-__all__ = ["QuestionArguments", "QuestionWindows", "answer", "main", "run"]
+    return answer_or_none(windows.answers(start_logits, end_logits, max_answer_length)[""], null_threshold)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from modeling_elmo.pretraining.sentences import split_sentences
 from tokenization_elmo import ElmoTokenizer
+
+from ..pretraining.sentences import split_sentences
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,3 @@ def locate_sentences(tokenizer: ElmoTokenizer, text: str, language: str = "en") 
         if offsets:
             located.append(LocatedSentence([text[first:last] for first, last in offsets], offsets))
     return located
-
-
-__all__ = ["LocatedSentence", "locate_sentences"]

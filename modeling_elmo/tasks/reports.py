@@ -13,20 +13,21 @@ def checkpoint_name(training: TrainingArguments) -> str:
     return training.hub_model_id or Path(training.output_dir).name
 
 
+def plain_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
+    """Trainer's metrics of a split under their own names, without times and memory."""
+    skipped = ("runtime", "per_second", "_time", "model_preparation", "_mem_")
+    return {
+        key.removeprefix(f"{split}_"): value
+        for key, value in metrics.items()
+        if not any(word in key for word in skipped)
+    }
+
+
 def describe_results(metrics: dict[str, dict[str, float]]) -> str:
     """A Markdown table, a row for each split."""
-    skipped = ("runtime", "per_second", "_time", "model_preparation", "_mem_")
-    rows = {
-        split: {
-            key.removeprefix(f"{split}_"): value
-            for key, value in values.items()
-            if not any(word in key for word in skipped)
-        }
-        for split, values in metrics.items()
-    }
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    names = list(dict.fromkeys(name for row in metrics.values() for name in row))
     lines = ["| split | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
-    for split, row in rows.items():
+    for split, row in metrics.items():
         lines.append(f"| {split} | " + " | ".join(f"{row[name]:.4f}" for name in names) + " |")
     return "\n".join(lines)
 
@@ -53,11 +54,3 @@ def write_summary(training: TrainingArguments, **values):
     if training.should_save:
         text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
         (Path(training.output_dir) / "summary.json").write_text(text, encoding="utf-8")
-
-
-__all__ = [
-    "checkpoint_name",
-    "describe_results",
-    "describe_training",
-    "write_summary",
-]

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EvalPrediction, set_seed
+from transformers import set_seed
 
-from modeling_elmo import ElmoForSemanticRoleLabeling
 from tokenization_elmo import ElmoTokenizer
 
+from ..modeling_elmo_semantic_role_labeling import ElmoForSemanticRoleLabeling
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .conll2012 import Document, Sentence, read_conll2012, write_conll2012
+from .examples import words_labels
 from .finetuning import finetune, load_model
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import LocatedSentence, locate_sentences
-from .reports import checkpoint_name, describe_training, write_summary
+from .reports import write_summary
 from .semantic_roles import label_spans, role_examples, role_score
 from .splits import load_splits
 
@@ -74,33 +75,30 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
         label_scheme="BIO",
     )
     examples = {
-        name: role_examples(tokenizer, [Document("", 0, [item.sentence for item in items], [])], label2id)
-        for name, items in splits.items()
+        name: role_examples(tokenizer, (item.sentence for item in items), label2id) for name, items in splits.items()
     }
 
     def arguments_of(name: str, logits: np.ndarray) -> list[list[tuple[str, tuple[int, int]]]]:
-        # Words stand between two boundary marks.
-        lengths = [len(example["input_ids"]) - 2 for example in examples[name]]
-        best = [row[1 : length + 1].argmax(-1) for row, length in zip(logits, lengths, strict=True)]
-        return [label_spans([labels[label] for label in row]) for row in best]
+        return [label_spans(row) for row in words_labels(logits, examples[name], labels)]
 
     def metrics_of(name: str):
         gold = [frame.arguments for item in splits[name] for frame in item.sentence.frames]
         return lambda prediction: role_score(gold, arguments_of(name, prediction.predictions))
 
     training.prefer("f1")
-    card = {
-        "summary": "ELMo with a labeller of semantic roles (PropBank) for given predicates.",
-        "origin": describe_training(data, model_arguments, training, len(examples["train"])),
-        "word_splitting": tokenizer.word_splitting,
-        "usage": USAGE.format(name=checkpoint_name(training)),
-    }
-    compute_metrics = {name: metrics_of(name) for name in splits}
-    _, predictions = finetune(model, tokenizer, examples, compute_metrics, data, model_arguments, training, card)
-    metrics = {}
-    for name, output in predictions.items():
-        metrics[name] = compute_metrics[name](EvalPrediction(output.predictions, output.label_ids))
-        if training.should_save:
+    _, predictions, metrics = finetune(
+        model,
+        tokenizer,
+        examples,
+        {name: metrics_of(name) for name in splits},
+        data,
+        model_arguments,
+        training,
+        summary="ELMo with a labeller of semantic roles (PropBank) for given predicates.",
+        usage=USAGE,
+    )
+    if training.should_save:
+        for name, output in predictions.items():
             documents = with_arguments(splits[name], arguments_of(name, output.predictions))
             write_conll2012(documents, Path(training.output_dir) / f"predictions_{name}.conll")
     write_summary(training, metrics=metrics, labels=labels)
@@ -200,6 +198,3 @@ def located_frame(
             found.append({"role": role, "text": text[begin:stop], "start": begin, "end": stop})
     rendering += text[position : sentence.offsets[-1][1]]
     return {"predicate": text[start:end], "start": start, "end": end, "arguments": found, "rendering": rendering}
-
-
-__all__ = ["label_roles", "main", "run"]

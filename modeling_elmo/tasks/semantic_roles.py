@@ -6,8 +6,9 @@ import numpy as np
 
 from tokenization_elmo import ElmoTokenizer
 
-from .conll2012 import Document, Frame, Span
+from .conll2012 import Frame, Sentence, Span
 from .examples import encode_tagged
+from .metrics import Score
 
 
 def frame_labels(frame: Frame, length: int) -> list[str]:
@@ -32,21 +33,15 @@ def label_spans(labels: Sequence[str]) -> list[tuple[str, Span]]:
 
 
 def role_examples(
-    tokenizer: ElmoTokenizer, documents: Iterable[Document], label2id: dict[str, int]
+    tokenizer: ElmoTokenizer, sentences: Iterable[Sentence], label2id: dict[str, int]
 ) -> list[dict[str, np.ndarray]]:
     """An example for each predicate, with `predicate_mask`; labels that `label2id` lacks are -100."""
-    sentences, labels, predicates = [], [], []
-    for document in documents:
-        for sentence in document.sentences:
-            for frame in sentence.frames:
-                sentences.append(sentence.words)
-                names = frame_labels(frame, len(sentence.words))
-                labels.append([label2id.get(name, -100) for name in names])
-                predicates.append(frame.predicate)
-    examples = encode_tagged(tokenizer, sentences, labels)
-    for example, predicate in zip(examples, predicates, strict=True):
+    rows = [(sentence.words, frame) for sentence in sentences for frame in sentence.frames]
+    labels = [[label2id.get(name, -100) for name in frame_labels(frame, len(words))] for words, frame in rows]
+    examples = encode_tagged(tokenizer, [words for words, _ in rows], labels)
+    for example, (_, frame) in zip(examples, rows, strict=True):
         example["predicate_mask"] = np.zeros_like(example["attention_mask"])
-        example["predicate_mask"][predicate + 1] = 1  # behind the boundary mark
+        example["predicate_mask"][frame.predicate + 1] = 1  # behind the boundary mark
     return examples
 
 
@@ -80,9 +75,5 @@ def role_score(
         right += len(gold_set & predicted_set)
         wanted += len(gold_set)
         found += len(predicted_set)
-    precision, recall = right / max(found, 1), right / max(wanted, 1)
-    f1 = 2 * precision * recall / (precision + recall) if right else 0.0
-    return {"precision": precision, "recall": recall, "f1": f1}
-
-
-__all__ = ["frame_labels", "joined_arguments", "label_spans", "role_examples", "role_score"]
+    score = Score(right / max(found, 1), right / max(wanted, 1))
+    return {"precision": score.precision, "recall": score.recall, "f1": score.f1}

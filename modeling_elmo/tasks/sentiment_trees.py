@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modeling_elmo.text_files import FormatError, numbered_lines
+from ..text_files import FormatError, numbered_lines
 
 _TOKEN = re.compile(r"\(|\)|[^() ]+")  # a word may hold a no-break space
 # How the Penn Treebank writes what has a meaning in it.
@@ -73,6 +73,3 @@ def parse_tree(text: str, where: str = "tree") -> Tree:
     if root is None:
         raise FormatError(f"{where}: the tree has no end")
     return root
-
-
-__all__ = ["Tree", "parse_tree", "read_trees"]

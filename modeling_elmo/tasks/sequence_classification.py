@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 from scipy.stats import pearsonr, spearmanr
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -22,7 +23,7 @@ from tokenization_elmo import ElmoTokenizer
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import Text, encode_texts
 from .finetuning import finetune, load_model
-from .reports import describe_training, write_summary
+from .reports import write_summary
 from .sentiment_trees import read_trees
 from .splits import load_splits
 from .tables import read_table, require_columns, write_jsonl
@@ -105,15 +106,16 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
     )
     examples = {name: task.encode(tokenizer, items) for name, items in splits.items()}
     training.prefer(task.main_metric)
-    card = {
-        "summary": "ELMo with a head that classifies texts."
-        if task.config["num_labels"] > 1
-        else "ELMo that rates texts.",
-        "origin": describe_training(data, model_arguments, training, len(splits["train"])),
-        "word_splitting": tokenizer.word_splitting,
-    }
-    _, predictions = finetune(model, tokenizer, examples, task.compute_metrics, data, model_arguments, training, card)
-    metrics = {name: output.metrics for name, output in predictions.items()}
+    _, predictions, metrics = finetune(
+        model,
+        tokenizer,
+        examples,
+        task.compute_metrics,
+        data,
+        model_arguments,
+        training,
+        summary="ELMo with a head that classifies texts." if task.labels else "ELMo that rates texts.",
+    )
     if not training.should_save:
         return metrics
     for name, output in predictions.items():
@@ -293,11 +295,10 @@ class Task:
                 rows.append(row | {"label": item.label, "prediction": float(decision)})
                 continue
             if self.kind == "single_label_classification":
-                shares = np.exp(scores - scores.max())
-                shares /= shares.sum()
+                shares = softmax(scores)
                 predicted = self.labels[decision]
             else:
-                shares = 1 / (1 + np.exp(-scores))
+                shares = expit(scores)
                 predicted = [label for label, chosen in zip(self.labels, decision, strict=True) if chosen]
             named = {label: round(float(share), 4) for label, share in zip(self.labels, shares, strict=True)}
             rows.append(row | {"label": item.label, "prediction": predicted, "scores": named})
@@ -342,8 +343,6 @@ def _counter(side: int) -> Any:
     def choose(rows: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
         return [row[side] for row in rows]
 
-    analyze: Callable = lambda words: [*words, *(" ".join(pair) for pair in zip(words, words[1:], strict=False))]  # noqa: E731
-    return make_pipeline(FunctionTransformer(choose), CountVectorizer(analyzer=analyze, binary=True))
-
-
-__all__ = ["LabelledText", "Task", "TextArguments", "bag_of_words", "main", "read_texts", "run"]
+    # The texts are words already.
+    counter = CountVectorizer(ngram_range=(1, 2), tokenizer=list, token_pattern=None, lowercase=False, binary=True)
+    return make_pipeline(FunctionTransformer(choose), counter)

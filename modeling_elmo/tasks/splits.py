@@ -68,10 +68,3 @@ def load_splits(
         for name in set(splits) - {"train"}:
             splits[name] = sample(splits[name], min(1.0, data.max_eval_samples / len(splits[name])), seed)
     return splits
-
-
-__all__ = [
-    "hold_out",
-    "load_splits",
-    "sample",
-]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modeling_elmo.text_files import numbered_lines, parse_json
-
+from ..text_files import numbered_lines, parse_json
 from .tables import require_columns
 
 if TYPE_CHECKING:
@@ -170,19 +169,16 @@ def best_answers(
     start_logits: Sequence[np.ndarray],
     end_logits: Sequence[np.ndarray],
     max_answer_length: int = 30,
-    null_threshold: float | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The best answer to each question over all windows of its text.
 
     Args:
         start_logits, end_logits: of each window, `(sequence,)` or longer.
         max_answer_length: words of the longest answer.
-        null_threshold: with this, "no answer" where its score is above the best answer's by more. `None`: always
-            answer (SQuAD 1.1).
 
     Returns:
-        by key: `text` (as it stands in the context, empty for no answer), `start` and `end` in characters, `score`
-        (sum of logits), `null_score`.
+        by key: `text` (as it stands in the context, empty if that has no words), `start` and `end` in characters,
+        `score` (sum of logits), `null_score` (that of no answer).
 
     Raises:
         ValueError: if `max_answer_length` is less than 1.
@@ -194,8 +190,7 @@ def best_answers(
         windows[int(number)].append(window)
     found = {}
     for number, question in enumerate(questions):
-        best: tuple[float, int, int] | None = None
-        null_score = np.inf
+        score, start, end, null_score = -np.inf, 0, 0, np.inf
         for window in windows[number]:
             offsets = np.asarray(encoding["offset_mapping"][window])
             words = np.flatnonzero(np.array(encoding.sequence_ids(window)) == 1)
@@ -207,15 +202,8 @@ def best_answers(
             length = words - words[:, None]
             scores[(length < 0) | (length >= max_answer_length)] = -np.inf
             i, j = np.unravel_index(scores.argmax(), scores.shape)
-            if best is None or scores[i, j] > best[0]:
-                best = (float(scores[i, j]), int(offsets[words[i], 0]), int(offsets[words[j], 1]))
-        answer = {"text": "", "start": 0, "end": 0, "score": -np.inf, "null_score": float(null_score)}
-        if best is not None and (null_threshold is None or null_score - best[0] <= null_threshold):
-            answer |= {"text": question.context[best[1] : best[2]], "start": best[1], "end": best[2]}
-        if best is not None:
-            answer["score"] = best[0]
-        found[question.key] = answer
+            if scores[i, j] > score:
+                score, start, end = float(scores[i, j]), int(offsets[words[i], 0]), int(offsets[words[j], 1])
+        places = {"text": question.context[start:end], "start": start, "end": end}
+        found[question.key] = places | {"score": score, "null_score": float(null_score)}
     return found
-
-
-__all__ = ["Question", "best_answers", "encode_questions", "questions_from_dataset", "read_squad"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modeling_elmo.text_files import FormatError, numbered_lines, numbered_objects, suffix
+from ..text_files import FormatError, numbered_lines, numbered_objects, suffix
 
 
 def read_table(
@@ -68,6 +68,3 @@ def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]):
     """Writes an object a line."""
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-__all__ = ["read_table", "require_columns", "write_jsonl"]

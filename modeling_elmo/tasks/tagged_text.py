@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_elmo.text_files import FormatError, numbered_lines, split_columns
+from ..text_files import FormatError, numbered_lines, split_columns
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
@@ -116,6 +116,3 @@ def to_bioes(labels: Sequence[str]) -> list[str]:
             label = "E-" + label[2:]
         converted.append(label)
     return converted
-
-
-__all__ = ["TaggedSentence", "read_columns", "read_conllu", "to_bio", "to_bioes", "write_columns"]

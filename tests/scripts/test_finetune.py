@@ -139,7 +139,7 @@ def test_trees_and_the_bag_of_words(run, base, tmp_path, capsys):
     )
     results = summary(tmp_path / "out")
     assert results["labels"] == ["0", "1", "2"]
-    assert results["metrics"]["validation"]["validation_accuracy"] > 0.8
+    assert results["metrics"]["validation"]["accuracy"] > 0.8
     accuracy = results["bag_of_words"]["validation"]["accuracy"]
     assert f"bag of words, validation: accuracy {accuracy:.4f}" in capsys.readouterr().out
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions_validation.jsonl").read_text().splitlines()]
@@ -195,7 +195,7 @@ def test_numbers_and_several_labels(run, base, tmp_path, kind):
         *(["--regression"] if kind == "regression" else []),
     )
     metrics = summary(tmp_path / "out")["metrics"]["validation"]
-    assert metrics["validation_pearson" if kind == "regression" else "validation_micro_f1"] > 0.6
+    assert metrics["pearson" if kind == "regression" else "micro_f1"] > 0.6
 
 
 def test_malformed_files_end_with_one_line(run, base, tmp_path):

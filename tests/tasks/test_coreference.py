@@ -141,8 +141,7 @@ def test_raw_text_gives_places_and_brackets(model, monkeypatch):
 
 
 def test_genres(make_model):
-    config = make_model(ElmoForCoreferenceResolution, num_coreference_genres=2).config
-    config.coreference_genres = ["bc", "nw"]
+    config = make_model(ElmoForCoreferenceResolution, coreference_genres=["bc", "nw"]).config
     assert (genre_number(config, "nw"), genre_number(config, None)) == (1, 0)
     with pytest.raises(ValueError, match=r"not seen the genre 'pt' in training, only \['bc', 'nw'\]"):
         genre_number(config, "pt")

@@ -1,16 +1,24 @@
 """What a fine-tuning leaves to be read."""
 
 from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
-from modeling_elmo.tasks.reports import describe_results, describe_training
+from modeling_elmo.tasks.reports import describe_results, describe_training, plain_metrics
 
 
 def test_results_as_a_table():
-    table = describe_results({"validation": {"validation_f1": 0.91239, "validation_runtime": 3.0, "epoch": 2.0}})
-    assert table.splitlines() == ["| split | f1 | epoch |", "| --- | --- | --- |", "| validation | 0.9124 | 2.0000 |"]
+    table = describe_results({"validation": {"f1": 0.91239, "epoch": 2.0}, "test": {"f1": 0.25, "epoch": 2.0}})
+    assert table.splitlines() == [
+        "| split | f1 | epoch |",
+        "| --- | --- | --- |",
+        "| validation | 0.9124 | 2.0000 |",
+        "| test | 0.2500 | 2.0000 |",
+    ]
+
+
+def test_metrics_without_prefix_times_and_memory():
+    metrics = {"validation_f1": 0.5, "validation_runtime": 3.0, "validation_samples_per_second": 2.0}
     # Trainer calls the memory of every prediction so (--skip_memory_metrics false).
     memory = {"test_mem_cpu_alloc_delta": 5}
-    table = describe_results({"validation": {"validation_f1": 0.5, **memory}, "test": {"test_f1": 0.25, **memory}})
-    assert table.splitlines()[2:] == ["| validation | 0.5000 |", "| test | 0.2500 |"]
+    assert plain_metrics(metrics | memory, "validation") == {"f1": 0.5}
 
 
 def test_training_as_it_was(tmp_path):

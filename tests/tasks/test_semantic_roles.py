@@ -3,7 +3,7 @@
 import pytest
 
 from modeling_elmo import ElmoTokenizer
-from modeling_elmo.tasks.conll2012 import Document, Frame, Sentence
+from modeling_elmo.tasks.conll2012 import Frame, Sentence
 from modeling_elmo.tasks.semantic_roles import frame_labels, joined_arguments, label_spans, role_examples, role_score
 
 ARGUMENTS = [("ARG0", (0, 1)), ("V", (2, 2)), ("ARG1", (3, 3)), ("C-ARG1", (5, 6))]
@@ -39,7 +39,7 @@ def test_score_by_hand():
 def test_examples_mark_the_predicate():
     words = ["a", "b", "c"]
     frames = [Frame(0, "a", "01", [("V", (0, 0))]), Frame(2, "c", "01", [("V", (2, 2)), ("ARG9", (0, 1))])]
-    document = Document("d", 0, [Sentence(words, ["-"] * 3, ["-"] * 3, frames)], [])
-    first, second = role_examples(ElmoTokenizer(), [document], {"O": 0, "B-V": 1})
+    sentence = Sentence(words, ["-"] * 3, ["-"] * 3, frames)
+    first, second = role_examples(ElmoTokenizer(), [sentence], {"O": 0, "B-V": 1})
     assert first["predicate_mask"].tolist() == [0, 1, 0, 0, 0] and second["predicate_mask"].tolist() == [0, 0, 0, 1, 0]
     assert second["labels"].tolist() == [-100, -100, -100, 1, -100]

@@ -33,7 +33,7 @@ class Score:
 
 
 class CoreferenceScorer:
-    """Adds up documents; then `muc`, `b_cubed`, `ceaf`, `mentions` and their `average` F1 are of all of them.
+    """Adds up documents; then `scores` and `average` are of all of them.
 
     As in the official scorer, chains of one mention count in B-cubed, CEAF and the mentions wherever they are given.
     """
@@ -58,22 +58,23 @@ class CoreferenceScorer:
         similarity = _ceaf(gold, predicted)
         self._sums["ceaf"] += (similarity, len(predicted), similarity, len(gold))
 
-    def __getattr__(self, name: str) -> Score:
-        if name not in self.__dict__.get("_sums", ()):
-            raise AttributeError(name)
-        right, found, covered, wanted = self._sums[name]
-        return Score(right / found if found else 0.0, covered / wanted if wanted else 0.0)
+    @property
+    def scores(self) -> dict[str, Score]:
+        """`mentions`, `muc`, `b_cubed` and `ceaf`."""
+        return {
+            name: Score(right / found if found else 0.0, covered / wanted if wanted else 0.0)
+            for name, (right, found, covered, wanted) in self._sums.items()
+        }
 
     @property
     def average(self) -> float:
         """Mean F1 of MUC, B-cubed and CEAF-phi4: the CoNLL score."""
-        return (self.muc.f1 + self.b_cubed.f1 + self.ceaf.f1) / 3
+        return sum(score.f1 for name, score in self.scores.items() if name != "mentions") / 3
 
     def as_dict(self) -> dict[str, float]:
         """All of it in per cent, as the field reports it."""
         scores = {"conll_f1": 100 * self.average}
-        for name in self._sums:
-            score = getattr(self, name)
+        for name, score in self.scores.items():
             scores |= {f"{name}_f1": 100 * score.f1}
             scores |= {f"{name}_precision": 100 * score.precision, f"{name}_recall": 100 * score.recall}
         return scores
@@ -165,6 +166,3 @@ def best_null_threshold(
     best = int(totals.argmax())
     threshold = rising[best - 1] if best else rising[0] - 1.0
     return float(totals[best] / len(rising)), float(threshold)
-
-
-__all__ = ["CoreferenceScorer", "Score", "answer_f1", "best_null_threshold", "exact_match", "normalize_answer"]
