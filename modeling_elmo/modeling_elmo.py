@@ -58,6 +58,10 @@ class ElmoPreTrainedModel(PreTrainedModel):
     # Losses are means over a batch, and Trainer divides them by its accumulation steps.
     accepts_loss_kwargs = False
 
+    def __init__(self, config: ElmoConfig):
+        config.validate()  # what was changed after it was made, as by from_pretrained's keywords
+        super().__init__(config)
+
     @torch.no_grad()
     def _init_weights(self, module):
         if isinstance(module, ElmoLSTMLayer):
@@ -254,6 +258,8 @@ class ElmoModel(ElmoPreTrainedModel):
             use_cache (`bool`, *optional*): whether to return the state.
             output_hidden_states (`bool`, *optional*): whether to return all layers.
         """
+        if kwargs.get("inputs_embeds") is not None:
+            raise ValueError("inputs_embeds: this model reads characters or word ids only, pass these")
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         hidden_states, mask, last_state = self._bilm_layers(character_ids, attention_mask, input_ids, state)

@@ -62,7 +62,8 @@ class ElmoStandardization(nn.BatchNorm1d):
     """
 
     def __init__(self, size: int):
-        super().__init__(size, momentum=None)  # the plain average of all batches
+        # The plain average of all batches, which in fewer bits stands still.
+        super().__init__(size, momentum=None, dtype=torch.promote_types(torch.get_default_dtype(), torch.float32))
 
     def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`(batch, sequence, size)`, mask of the words `(batch, sequence)` -> `(batch, sequence, size)`, 0 where
@@ -70,10 +71,11 @@ class ElmoStandardization(nn.BatchNorm1d):
         if self.training:
             words = vectors.detach()[mask]
             if len(words) > 1:
-                super().forward(words)
+                super().forward(words.to(self.running_mean.dtype))
         # Copies: the next batch may move the statistics before this one's gradients are taken.
         scale = self.weight * torch.rsqrt(self.running_var.clone() + self.eps)
-        return ((vectors - self.running_mean.clone()) * scale + self.bias) * mask[..., None]
+        standardized = (vectors - self.running_mean.clone()) * scale + self.bias
+        return standardized.to(vectors.dtype) * mask[..., None]
 
 
 class ElmoTaskLSTM(nn.Module):

@@ -24,6 +24,8 @@ class ElmoTaskModel(ElmoPreTrainedModel):
     its `self.encoder`.
     """
 
+    _keep_in_fp32_modules_strict = ["standardizations"]  # as they are made
+
     def __init__(self, config: ElmoConfig):
         super().__init__(config)
         self.elmo = ElmoModel(config)

@@ -19,6 +19,11 @@ def test_the_defaults_are_the_original_model():
     assert config.num_layers == config.num_hidden_layers
 
 
+def test_a_width_that_follows_from_others_cannot_be_set():
+    with pytest.raises(ValueError, match="ElmoConfig.hidden_size follows from representation_size"):
+        ElmoConfig(hidden_size=100)
+
+
 def test_widths_of_other_models():
     assert ElmoConfig(representation="scalar_mix").hidden_size == 1024
     assert ElmoConfig(representation="scalar_mix", bidirectional=False).hidden_size == 512

@@ -164,6 +164,18 @@ def test_batches_without_a_token_give_zeros(make_model, shape, norm):
     assert all(torch.equal(before, after) for before, after in zip(state, outputs.state, strict=True))
 
 
+def test_vectors_in_place_of_characters_are_refused(make_model, make_batch, sentences):
+    model = make_model(ElmoModel)
+    with pytest.raises(ValueError, match="inputs_embeds: this model reads characters or word ids only"):
+        model(**make_batch(sentences), inputs_embeds=torch.zeros(1))
+
+
+def test_options_changed_after_the_configuration_was_made_are_checked(make_model, tmp_path):
+    make_model(ElmoModel).save_pretrained(tmp_path)
+    with pytest.raises(Exception, match="ElmoConfig.representation is 'sum'; it must be one of"):
+        ElmoModel.from_pretrained(tmp_path, representation="sum")
+
+
 def test_a_row_of_padding_among_others(make_model, make_batch, sentences):
     model, batch = make_model(), make_batch(sentences)
     whole = outputs_of(model, batch).last_hidden_state

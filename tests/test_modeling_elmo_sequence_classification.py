@@ -138,6 +138,20 @@ def test_what_trains(make_model, tokenizer, freeze, tmp_path):
     assert not any(changed) if freeze else sum(changed) > len(changed) / 2
 
 
+def test_a_head_in_bfloat16_counts_its_inputs_in_float32(make_model, tokenizer, tmp_path):
+    make_model(ElmoModel).to(torch.bfloat16).save_pretrained(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).train()
+    assert model.dtype == torch.bfloat16
+    inputs, other = encode(tokenizer, *PAIR), encode(tokenizer, PAIR[0])
+    for batch in [inputs] * 500 + [other]:
+        logits = model(**batch).logits
+    assert logits.dtype == torch.bfloat16
+    (standardize,) = model.standardizations
+    before = standardize.running_mean.clone()
+    model(**other)  # in bfloat16 the average of 501 batches would not move
+    assert standardize.running_mean.dtype == torch.float32 and not torch.equal(standardize.running_mean, before)
+
+
 def test_save_and_load(make_model, tokenizer, tmp_path):
     model = make_model(ElmoForSequenceClassification, num_labels=3)
     model.standardizations[0].running_mean.normal_()

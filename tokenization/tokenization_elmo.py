@@ -202,8 +202,8 @@ class ElmoTokenizer(TokenizersBackend):
             token = str(options.get(name, default))
             if token not in known:
                 raise ValueError(
-                    f"{path}: the vocabulary has no line {token!r}; name the token that the file uses ({name}=...), "
-                    "or pass the words as a list (vocab=[...]) to have the special tokens put in front"
+                    f"{path}: the vocabulary has no line {token!r}: add it to the file, or in Python name the token "
+                    f"that the file uses ({name}=...) or pass the words as a list (vocab=[...]), which adds it"
                 )
         return cls(vocab=words, **options)
 

@@ -29,7 +29,8 @@ def read_bilm(sources: SourceFiles, word_splitting: str, softmax: bool) -> Check
     options = Options.read(sources.find("options", ["options.json", "*options.json"], ["*options*.json", "*.json"]))
     named = ["weights.hdf5", "model.hdf5", "*weights.hdf5", "*.hdf5"]
     weights = sources.find("weights", named, ["*.hdf5", "*.h5"])
-    vocabulary = sources.look_for("vocabulary", ["vocab.txt", "vocab.txt.gz"], ["*.txt", "*.txt.gz"])
+    named = ["vocab.txt", "vocab.txt.gz", "vocab-*.txt", "vocab-*.txt.gz"]  # AllenNLP's has a date
+    vocabulary = sources.look_for("vocabulary", named, ["*.txt", "*.txt.gz"])
     fields = bilm_fields(options)
     with open_arrays(weights) as arrays:
         if not softmax:

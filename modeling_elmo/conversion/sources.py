@@ -68,7 +68,8 @@ def open_sources(sources: Sequence[str | Path]) -> Iterator[SourceFiles]:
             else:
                 found = {path.name: path}
             for name in files.keys() & found.keys():
-                raise ConversionError(f"{files[name]} and {found[name]} have the same name")
+                if not files[name].samefile(found[name]):  # a file may be named beside its folder
+                    raise ConversionError(f"{files[name]} and {found[name]} have the same name")
             files.update(found)
         yield SourceFiles(given, files)
 

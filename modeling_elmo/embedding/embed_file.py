@@ -90,7 +90,7 @@ def embed_file(
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; give the name of a file")
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already; remove it, or allow to overwrite it")
+        raise FileExistsError(f"{target} exists already; remove it, or pass --overwrite (in Python overwrite=True)")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
     with TextInput(source) as text:

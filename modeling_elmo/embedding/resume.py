@@ -33,12 +33,14 @@ class ProgressNote:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.path} is damaged; remove it to begin anew, or allow to overwrite it") from error
+            raise ValueError(
+                f"{self.path} is damaged; remove it to begin anew, or pass --overwrite (in Python overwrite=True)"
+            ) from error
         differing = sorted(key for key in theirs.keys() | self.job.keys() if theirs.get(key) != self.job.get(key))
         if differing:
             raise ValueError(
                 f"{self.path}: an unfinished file was made with another {', '.join(differing)}; run that job again to "
-                "go on with it, or allow to overwrite it"
+                "go on with it, or pass --overwrite (in Python overwrite=True)"
             )
         return sentences_done
 

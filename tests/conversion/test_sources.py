@@ -44,6 +44,13 @@ def archive(tmp_path, published):
     return make
 
 
+def test_a_vocabulary_with_a_date_in_its_name(tmp_path, published):
+    (published / "vocab.txt").rename(published / "vocab-2016-09-10.txt")
+    for number, sources in enumerate((published, [published, published / "vocab-2016-09-10.txt"])):
+        checkpoint = convert(sources, tmp_path / f"dated{number}")
+        assert checkpoint.tokenizer.convert_tokens_to_ids("river") == 4
+
+
 def check(published, converted, tmp_path):
     export(converted, tmp_path / "exported")
     exported, original = read_arrays(tmp_path / "exported/weights.hdf5"), read_arrays(published / "weights.hdf5")

@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoTok
 
 from modeling_elmo import ElmoModel, ElmoTokenizer
 from modeling_elmo.conversion.options import bilm_options
-from modeling_elmo.pretraining import run
+from modeling_elmo.pretraining import run, texts
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining.checkpoints import check_same_run, load_tensors, saved_checkpoints
 from modeling_elmo.pretraining.evaluation import Perplexity
@@ -563,7 +563,7 @@ def test_text_that_is_empty_is_refused(tmp_path, corpus):
 
 
 def test_a_missing_vocabulary_is_an_error_before_words_are_counted(tmp_path, corpus, monkeypatch):
-    monkeypatch.delattr(run, "count_words")
+    monkeypatch.delattr(texts, "count_words")
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
         train(tmp_path, corpus, "run", vocab_file=str(tmp_path / "none.txt"), max_steps=None)
 
@@ -650,7 +650,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, corpus):
 
 
 def test_infinite_perplexity_is_an_error(tmp_path, corpus, monkeypatch):
-    perplexities = iter([Perplexity(70.0, 70.0, 100), Perplexity(math.inf, 70.0, 100)])
+    perplexities = iter([Perplexity(70.0, 70.0), Perplexity(math.inf, 70.0)])
     monkeypatch.setattr("modeling_elmo.pretraining.trainer.evaluate", lambda *_: next(perplexities))
     with pytest.raises(FloatingPointError, match="held-out perplexity is inf at step 6: lower learning_rate"):
         train(tmp_path, corpus, "run")
