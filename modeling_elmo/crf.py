@@ -219,6 +219,3 @@ def viterbi(emissions, mask, transitions, start, end) -> torch.Tensor:
         path[:, position] = torch.where(here, best, -100)
         onward = torch.where(here[:, None], transitions.t()[best], onward)
     return path
-
-
-__all__ = ["ElmoCRF"]

@@ -193,6 +193,3 @@ class ElmoLSTMStack(nn.Module):
             return outputs, state
         hidden, cell = (torch.stack(parts) for parts in zip(*states, strict=True))
         return outputs, (hidden, cell)
-
-
-__all__ = ["ElmoLSTMLayer", "ElmoLSTMStack"]

@@ -163,6 +163,3 @@ def sample_log_uniform(vocab_size: int, num_samples: int, generator: torch.Gener
         first = torch.full_like(distinct, drawn.numel()).scatter_reduce_(0, inverse, positions, "amin")
         earliest = first.sort().values[:num_samples]
         return NegativeSamples(drawn[earliest].sort().values, int(earliest[-1]) + 1)
-
-
-__all__ = ["ElmoAdaptiveSoftmax", "ElmoSoftmax", "NegativeSamples"]

@@ -186,6 +186,3 @@ def prune_spans(spans: torch.Tensor, scores: torch.Tensor, count: int) -> torch.
         chosen.append(index)
     chosen.sort(key=lambda index: bounds[index])
     return torch.tensor(chosen, dtype=torch.int64, device=spans.device)
-
-
-__all__ = ["ElmoPairScorer", "ElmoSpanRefinement", "ElmoSpanScorer"]

@@ -153,14 +153,3 @@ def gather_words(vectors: torch.Tensor, index: torch.Tensor, mask: torch.Tensor)
     """`(batch, sequence, size)`, `(batch, n)`, `(batch, n)` of [`left_aligned`] -> `(batch, n, size)`, 0 where masked:
     behind a text's words the index goes on with those of another."""
     return vectors.gather(1, index[..., None].expand(-1, -1, vectors.shape[-1])) * mask[..., None]
-
-
-__all__ = [
-    "ElmoAttentionPooling",
-    "ElmoFeatureEmbedding",
-    "ElmoLinear",
-    "ElmoScaling",
-    "ElmoStandardization",
-    "ElmoTaskLSTM",
-    "ElmoVariationalDropout",
-]

@@ -162,6 +162,3 @@ def context_free_encoder_config(config: ElmoConfig) -> ElmoConfig:
         num_highway_layers=0,
         projection_size=2 * half,
     )
-
-
-__all__ = ["ElmoTaskModel"]

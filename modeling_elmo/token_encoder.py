@@ -164,6 +164,3 @@ def distinct_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if torch.equal(unique[inverse], rows):
         return unique, inverse
     return torch.unique(rows, dim=0, return_inverse=True)
-
-
-__all__ = ["ElmoCharacterCNN", "ElmoHighway", "ElmoTokenEncoder"]
