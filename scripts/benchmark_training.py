@@ -18,6 +18,7 @@ from benchmark_tools import SIZES, PlainElmo, encoder_flops, now, peak_memory, r
 from torch import nn
 
 from modeling_elmo import ElmoConfig, ElmoForPreTraining, ElmoTokenizer
+from modeling_elmo.pretraining.memory import keep_freed_memory
 from modeling_elmo.pretraining.throughput import lstm_flops, matrix_flops_per_second
 from modeling_elmo.pretraining.vocabulary import SPECIAL_WORDS
 from modeling_elmo.softmax import sample_log_uniform
@@ -36,6 +37,8 @@ def main():
     parser.add_argument("--bf16", action="store_true", help="products in bfloat16, by autocast")
     parser.add_argument("--no_baseline", action="store_true", help="measure our steps alone")
     arguments = parser.parse_args()
+    if arguments.device == "cpu":
+        keep_freed_memory()  # as pretrain.py does; the baseline gains too
     torch.manual_seed(0)
     config = ElmoConfig(
         **SIZES[arguments.size],

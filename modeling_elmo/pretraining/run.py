@@ -21,6 +21,7 @@ from .checkpoints import FOLDER, saved_checkpoints
 from .corpus import EMBEDDED, Corpus
 from .initial_model import check_initial_model, make_initial_model
 from .learning_curve import draw_learning_curve
+from .memory import keep_freed_memory
 from .neighbours import print_neighbours
 from .progress import clock_time
 from .texts import FACTS_FILE, TextFacts, open_texts, prepare_vocabulary
@@ -49,6 +50,8 @@ def pretrain(arguments: PretrainingArguments) -> Path:
         # One process counts the words of the corpus while the others wait.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
     )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     check_precision(options.mixed_precision, accelerator)
     check_batch_sizes(options, accelerator.num_processes)
     if accelerator.is_main_process:
