@@ -95,6 +95,17 @@ def parse_json(text: str) -> Any:
     return value
 
 
+def split_columns(line: str) -> list[str]:
+    """The fields of a line, separated by tabs or, where it has none, by spaces; other white space may be in a word."""
+    return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+
+
+def suffix(path: str | Path) -> str:
+    """The ending that says what is in a file, in small letters: `.tsv` of `train.TSV.gz`."""
+    path = Path(path)
+    return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
+
+
 def replace_file(path: Path, text: str) -> None:
     """Writes a text file so that it holds the old or the new text, whatever happens."""
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -123,17 +134,6 @@ def require_space(folder: Path, num_bytes: float, what: str) -> None:
         raise OSError(
             errno.ENOSPC, f"{what} need {num_bytes / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free", str(folder)
         )
-
-
-def split_columns(line: str) -> list[str]:
-    """The fields of a line, separated by tabs or, where it has none, by spaces; other white space may be in a word."""
-    return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
-
-
-def suffix(path: str | Path) -> str:
-    """The ending that says what is in a file, in small letters: `.tsv` of `train.TSV.gz`."""
-    path = Path(path)
-    return Path(path.stem if path.suffix.lower() in COMPRESSIONS else path.name).suffix.lower()
 
 
 def _decompressed(file: BinaryIO, ending: str) -> Iterable[bytes]:
