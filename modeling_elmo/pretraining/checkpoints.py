@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from ..text_files import replace_file as replace_file  # run.py has it from here
 from ..text_files import sync
 from .arguments import DataArguments, ModelArguments, PretrainingArguments, TrainingArguments
 
