@@ -59,7 +59,7 @@ class ElmoPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
 
     def __init__(self, config: ElmoConfig):
-        config.validate()  # what was changed after it was made, as by from_pretrained's keywords
+        config.validate_choices()  # which from_pretrained's keywords may have changed
         super().__init__(config)
 
     @torch.no_grad()
