@@ -8,7 +8,7 @@ import torch
 from lstm_layers import LENGTHS, VARIANTS, gradients, make_inputs, make_layer
 from torch.nn.utils import prune
 
-from modeling_elmo import lstm_kernels
+from modeling_elmo import lstm_kernels, matrix_products
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +22,15 @@ def short_segments(monkeypatch):
     monkeypatch.setattr(lstm_kernels, "TOKENS_PER_SEGMENT_IN_TRAINING", 1)
 
 
+@pytest.fixture(params=["MKL is fast", "MKL is slow"])
+def each_processor(request, monkeypatch):
+    for module in (lstm_kernels, matrix_products):
+        monkeypatch.setattr(module, "MKL_IS_FAST", request.param == "MKL is fast")
+
+
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_inference_equals_the_reference(variant, lengths):
+def test_inference_equals_the_reference(variant, lengths, each_processor):
     layer = make_layer(**VARIANTS[variant])
     arguments = make_inputs(layer, lengths)
     with torch.no_grad():
@@ -44,7 +50,7 @@ def test_gradients_equal_the_reference(variant, lengths):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients_in_single_precision(variant):
+def test_gradients_in_single_precision(variant, each_processor):
     layer = make_layer(**VARIANTS[variant])
     arguments = make_inputs(layer, (7, 1, 3, 3, 6))
     _, fast = gradients(layer, layer, *arguments)
