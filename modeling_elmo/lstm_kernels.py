@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
-from .matrix_products import MKL_IS_FAST, Product, matrix_product, prepare
+from .matrix_products import HAS_AMX, MKL_IS_FAST, Product, matrix_product, prepare
 from .triton_kernels import can_run as can_fuse
 from .triton_kernels import rounded_bound, rows
 from .triton_kernels import run_steps as run_fused_steps
@@ -31,7 +31,7 @@ GATES_PER_SEGMENT_ON_GPU = 2**27
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
 GATES_TO_KEEP = 2**28
 # Fewer gate values than this in a layer and direction, or in one of its steps, are not worth a thread.
-LEAST_GATES_FOR_THREADS, LEAST_GATES_OF_A_STEP = 2**19, 2**15
+LEAST_GATES_FOR_THREADS, LEAST_GATES_OF_A_STEP = 2**19, 2**16 if HAS_AMX else 2**15
 
 
 class Clips(NamedTuple):
@@ -184,12 +184,14 @@ def tanh(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     return squashed.add_(squashed).sub_(1)
 
 
-def activate(sums: torch.Tensor, gates: torch.Tensor):
-    """Gates from their sums, both `(..., 4 * cells)`."""
-    width = sums.shape[-1] // 4
-    for function, start, end in ((torch.sigmoid, 0, 1), (tanh, 1, 2), (torch.sigmoid, 2, 4)):
-        part = (-1, start * width, (end - start) * width)
-        function(sums.narrow(*part), out=gates.narrow(*part))
+def by_step(sizes: list[int], *tensors: torch.Tensor | None) -> Iterable[tuple]:
+    """For each step its size and its rows of each tensor.
+
+    A tensor's views are all made in one call: where directions have threads of their own, each call of a step may wait
+    for Python's lock, which in small models takes longer than what the call does.
+    """
+    views = (repeat(None) if tensor is None else tensor.split(sizes, -2) for tensor in tensors)
+    return zip(sizes, *views, strict=False)
 
 
 def run_steps(
@@ -215,32 +217,36 @@ def run_steps(
     """
     if can_fuse(gates):
         return run_fused_steps(gates, sizes, state, recurrent, project, clips, outputs, activations)
-    hidden, cell = state
-    width = cell.shape[-1]
-    squashed = None if activations else torch.empty_like(cell, dtype=gates.dtype)
-    start = 0
-    for size in sizes:
-        end = start + size
-        sums = recurrent(rows(hidden, 0, size), rows(gates, start, end))
-        here = rows(gates, start, end)
-        activate(sums, here)
-        input_gate, candidate, forget_gate, output_gate = here.split(width, -1)
-        memory = rows(cell, 0, size).mul_(forget_gate).addcmul_(input_gate, candidate)
+    width = state[1].shape[-1]
+    widths = [width, width, 2 * width]
+    input_gates, candidates, sigmoids = gates.split(widths, -1)
+    forget_gates, output_gates = sigmoids.chunk(2, -1)
+    _, cells, squashed = activations or (None, None, None)
+    scratch = gates.new_empty(state[1].shape)
+    size_before = 0
+    for size, here, input_gate, candidate, both, forget_gate, output_gate, place, kept, squash in by_step(
+        sizes, gates, input_gates, candidates, sigmoids, forget_gates, output_gates, outputs, cells, squashed
+    ):
+        if size != size_before:
+            hidden, memory, scratch = (rows(part, 0, size) for part in (*state, scratch))
+            size_before = size
+        input_sums, candidate_sums, other_sums = recurrent(hidden, here).split(widths, -1)
+        torch.sigmoid(input_sums, out=input_gate)
+        tanh(candidate_sums, out=candidate)
+        torch.sigmoid(other_sums, out=both)
+        memory.mul_(forget_gate).addcmul_(input_gate, candidate)
         if clips.cell is not None:
             memory.clamp_(-clips.cell, clips.cell)
-        if activations is None:
-            squash = tanh(memory, rows(squashed, 0, size))
-        else:
-            rows(activations.cells, start, end).copy_(memory)
-            squash = tanh(memory, rows(activations.squashed, start, end))
+        if kept is not None:
+            kept.copy_(memory)
+        squash = tanh(memory, scratch if squash is None else squash)
         output = output_gate * squash
         if project is not None:
             output = project(output)
             if clips.projection is not None:
                 output.clamp_(-clips.projection, clips.projection)
-        rows(outputs, start, end).copy_(output)
-        rows(hidden, 0, size).copy_(output)
-        start = end
+        place.copy_(output)
+        hidden.copy_(output)
 
 
 def run_inference(
@@ -416,24 +422,32 @@ def run_steps_backward(outputs, grad_outputs, sizes, state, activations, grad_st
     grad_hidden, grad_cell = grad_state
     multiply_recurrent, multiply_projection = products
     grad_projected = None if multiply_projection is None else torch.empty_like(outputs)
-    end = outputs.shape[-2]
-    for size in reversed(sizes):
-        start = end - size
-        grad = rows(grad_hidden, 0, size).add_(rows(grad_outputs, start, end))
-        if grad_projected is not None:
-            projected = rows(grad_projected, start, end)
+    # Of the gates that the memory's gradient comes to: (..., 3, n, cells).
+    grad_through_memory = grad_gates.narrow(-1, 0, 3 * width).unflatten(-1, (3, width)).transpose(-2, -3)
+    steps = by_step(
+        sizes,
+        *(grad_outputs, outputs, grad_projected, through_tanh),
+        *(cells, forget_gate, grad_gates, grad_through_memory, grad_output),
+    )
+    size_before = 0
+    for size, grad_here, output, projected, through, kept, forget, here, here_through_memory, here_output in reversed(
+        list(steps)
+    ):
+        if size != size_before:
+            hidden, memory = rows(grad_hidden, 0, size), rows(grad_cell, 0, size)
+            size_before = size
+        grad = hidden.add_(grad_here)
+        if projected is not None:
             if clips.projection is None:
                 projected.copy_(grad)
             else:
-                clip_backward(grad, rows(outputs, start, end), clips.projection, out=projected)
+                clip_backward(grad, output, clips.projection, out=projected)
             grad = multiply_projection(projected)
-        memory = rows(grad_cell, 0, size).addcmul_(grad, rows(through_tanh, start, end))
+        memory.addcmul_(grad, through)
         if clips.cell is not None:
-            clip_backward(memory, rows(cells, start, end), clips.cell, out=memory)
-        here = rows(grad_gates, start, end)
-        here.narrow(-1, 0, 3 * width).unflatten(-1, (3, width)).mul_(memory.unsqueeze(-2))
-        here.narrow(-1, 3 * width, width).mul_(grad)
-        memory.mul_(rows(forget_gate, start, end))
-        rows(grad_hidden, 0, size).copy_(multiply_recurrent(here))
-        end = start
+            clip_backward(memory, kept, clips.cell, out=memory)
+        here_through_memory.mul_(memory.unsqueeze(-3))
+        here_output.mul_(grad)
+        memory.mul_(forget)
+        hidden.copy_(multiply_recurrent(here))
     return grad_gates, grad_projected

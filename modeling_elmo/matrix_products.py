@@ -18,9 +18,12 @@ Product = Callable[..., torch.Tensor]
 # oneDNN's kernels of AVX-512 take longer for fewer rows than for four.
 FEWEST_ROWS = 4 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
 
-# MKL is made for Intel's processors, here told by AMX, which they alone have: there its products with weights of at
-# most so many values, and its tanh, take less time than what stands in for them elsewhere.
-MKL_IS_FAST = torch.backends.mkl.is_available() and torch.cpu._is_amx_tile_supported()
+# Intel's processors from Sapphire Rapids on: they alone have AMX.
+HAS_AMX = torch.cpu._is_amx_tile_supported()
+
+# MKL is made for Intel's processors: there its products with weights of at most so many values, and its tanh, take
+# less time than what stands in for them elsewhere.
+MKL_IS_FAST = HAS_AMX and torch.backends.mkl.is_available()
 MOST_VALUES_FOR_MKL = 2**20
 
 SHORT_TYPES = (torch.bfloat16, torch.float16)
@@ -149,7 +152,7 @@ class PackedProduct:
 
     def __call__(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         rows = x.shape[0]
-        if rows == 1 and torch.get_num_threads() == 1:
+        if rows == 1 and (MKL_IS_FAST or torch.get_num_threads() == 1):
             return self.plain(x, added)  # a vector's product in BLAS reads weights faster than one thread of oneDNN
         if rows < FEWEST_ROWS:
             product = self(nn.functional.pad(x, (0, 0, 0, FEWEST_ROWS - rows)))[:rows]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .lstm_kernels import fingerprint
+from .matrix_products import HAS_AMX
 from .modeling_elmo import IMPORT_FIRST
 from .projected_lstm import ElmoLSTMLayer
 from .token_encoder import ElmoHighway, ElmoTokenEncoder
@@ -29,7 +30,7 @@ class Int8Product:
             quantized = torch.quantize_per_channel(weight.contiguous(), scales.double(), zeros, 0, torch.qint8)
         bias = None if bias is None else bias.detach().float()
         self.for_few_rows = self.for_many_rows = torch.ops.quantized.linear_prepack(quantized, bias)
-        if has_amx():
+        if has_amx_kernels():
             self.for_many_rows = prepack_for_amx(quantized, bias)
         # Without these instructions sums of full 8-bit products could overflow.
         self.reduce_range = not torch.cpu._is_vnni_supported()
@@ -40,8 +41,8 @@ class Int8Product:
         return product if added is None else product.add_(added)
 
 
-def has_amx() -> bool:
-    return torch.cpu._is_amx_tile_supported() and "onednn" in torch.backends.quantized.supported_engines
+def has_amx_kernels() -> bool:
+    return HAS_AMX and "onednn" in torch.backends.quantized.supported_engines
 
 
 def prepack_for_amx(quantized: torch.Tensor, bias: torch.Tensor | None) -> torch.ScriptObject:
