@@ -7,15 +7,15 @@ the directions run apart, each on a thread of its own where there is enough to d
 `triton_kernels.py` take the place of the operations between two matrix products where they can run.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from .matrix_products import HAS_AMX, MKL_IS_FAST, Product, matrix_product, prepare
+from .matrix_products import MKL_IS_FAST, Product, matrix_product, prepare
 from .triton_kernels import can_run as can_fuse
 from .triton_kernels import rounded_bound, rows
 from .triton_kernels import run_steps as run_fused_steps
@@ -30,8 +30,12 @@ TOKENS_PER_SEGMENT_IN_TRAINING = 2048
 GATES_PER_SEGMENT_ON_GPU = 2**27
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
 GATES_TO_KEEP = 2**28
-# Fewer gate values than this in a layer and direction, or in one of its steps, are not worth a thread.
-LEAST_GATES_FOR_THREADS, LEAST_GATES_OF_A_STEP = 2**19, 2**16 if HAS_AMX else 2**15
+# Fewer gate values than this in a layer and direction, or in one of its steps, are not worth a thread. The sooner a step's
+# products are done, the more it waits for Python's lock.
+LEAST_GATES_FOR_THREADS = 2**19
+LEAST_GATES_OF_A_STEP = 2**16 if MKL_IS_FAST else 2**15
+# Steps whose views of all tensors are in memory together, some hundred bytes each.
+STEPS_TO_VIEW = 256
 
 
 class Clips(NamedTuple):
@@ -171,8 +175,8 @@ def split_steps(batch_sizes: list[int], cell: torch.Tensor, least_tokens: int = 
 
 
 def has_slow_tanh(tensor: torch.Tensor) -> bool:
-    """Whether `tanh(x)` is better computed as `2 sigmoid(2x) - 1`: on CPU, where MKL's tanh is slow, a sigmoid takes a
-    sixth of the time, and in fp32 (not in shorter types) the difference is below 3e-7."""
+    """Whether `tanh(x)` is better computed as `2 sigmoid(2x) - 1`: on CPU, but for MKL's where it is fast, a sigmoid
+    takes a sixth of the time, and in fp32 (not in shorter types) the difference is below 3e-7."""
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not MKL_IS_FAST
 
 
@@ -184,14 +188,20 @@ def tanh(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     return squashed.add_(squashed).sub_(1)
 
 
-def by_step(sizes: list[int], *tensors: torch.Tensor | None) -> Iterable[tuple]:
-    """For each step its size and its rows of each tensor.
+def by_step(sizes: list[int], *tensors: torch.Tensor | None, backward: bool = False) -> Iterator[tuple]:
+    """For each step, first to last or `backward`, its size and its rows of each tensor.
 
-    A tensor's views are all made in one call: where directions have threads of their own, each call of a step may wait
-    for Python's lock, which in small models takes longer than what the call does.
+    Many views are made in one call: where directions have threads of their own, each call of a step may wait for
+    Python's lock, which in small models takes longer than what the call does.
     """
-    views = (repeat(None) if tensor is None else tensor.split(sizes, -2) for tensor in tensors)
-    return zip(sizes, *views, strict=False)
+    ends = list(accumulate(sizes, initial=0))
+    parts = range(0, len(sizes), STEPS_TO_VIEW)
+    for first in reversed(parts) if backward else parts:
+        here = sizes[first : first + STEPS_TO_VIEW]
+        start, end = ends[first], ends[first + len(here)]
+        views = (repeat(None) if part is None else rows(part, start, end).split(here, -2) for part in tensors)
+        steps = list(zip(here, *views, strict=False))
+        yield from reversed(steps) if backward else steps
 
 
 def run_steps(
@@ -223,10 +233,11 @@ def run_steps(
     forget_gates, output_gates = sigmoids.chunk(2, -1)
     _, cells, squashed = activations or (None, None, None)
     scratch = gates.new_empty(state[1].shape)
-    size_before = 0
-    for size, here, input_gate, candidate, both, forget_gate, output_gate, place, kept, squash in by_step(
+    steps = by_step(
         sizes, gates, input_gates, candidates, sigmoids, forget_gates, output_gates, outputs, cells, squashed
-    ):
+    )
+    size_before = None
+    for size, here, input_gate, candidate, both, forget_gate, output_gate, place, kept, squash in steps:
         if size != size_before:
             hidden, memory, scratch = (rows(part, 0, size) for part in (*state, scratch))
             size_before = size
@@ -357,7 +368,8 @@ class ProjectedLSTM(torch.autograd.Function):
 
         tensors = (inputs, outputs, grad_outputs, grad_inputs, grad_hidden, grad_cell)
         lanes = zip(*(split_lanes(*part) for part in (tensors, weights, totals)), ctx.records, strict=True)
-        run_lanes(run, list(lanes), *ctx.amount)
+        with torch.autocast(inputs.device.type, enabled=False):  # the types are those of the forward pass
+            run_lanes(run, list(lanes), *ctx.amount)
         return grad_inputs, grad_hidden, grad_cell, *totals, None, None, None
 
 
@@ -424,15 +436,13 @@ def run_steps_backward(outputs, grad_outputs, sizes, state, activations, grad_st
     grad_projected = None if multiply_projection is None else torch.empty_like(outputs)
     # Of the gates that the memory's gradient comes to: (..., 3, n, cells).
     grad_through_memory = grad_gates.narrow(-1, 0, 3 * width).unflatten(-1, (3, width)).transpose(-2, -3)
-    steps = by_step(
-        sizes,
-        *(grad_outputs, outputs, grad_projected, through_tanh),
-        *(cells, forget_gate, grad_gates, grad_through_memory, grad_output),
-    )
-    size_before = 0
-    for size, grad_here, output, projected, through, kept, forget, here, here_through_memory, here_output in reversed(
-        list(steps)
+    values = (outputs, cells, forget_gate, through_tanh)
+    gradients = (grad_outputs, grad_projected, grad_gates, grad_through_memory, grad_output)
+    size_before = None
+    for size, *values_here, grad_here, projected, here, through_memory, through_output in by_step(
+        sizes, *values, *gradients, backward=True
     ):
+        output, kept, forget, through = values_here
         if size != size_before:
             hidden, memory = rows(grad_hidden, 0, size), rows(grad_cell, 0, size)
             size_before = size
@@ -446,8 +456,8 @@ def run_steps_backward(outputs, grad_outputs, sizes, state, activations, grad_st
         memory.addcmul_(grad, through)
         if clips.cell is not None:
             clip_backward(memory, kept, clips.cell, out=memory)
-        here_through_memory.mul_(memory.unsqueeze(-3))
-        here_output.mul_(grad)
+        through_memory.mul_(memory.unsqueeze(-3))
+        through_output.mul_(grad)
         memory.mul_(forget)
         hidden.copy_(multiply_recurrent(here))
     return grad_gates, grad_projected

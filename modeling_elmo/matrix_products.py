@@ -18,11 +18,11 @@ Product = Callable[..., torch.Tensor]
 # oneDNN's kernels of AVX-512 take longer for fewer rows than for four.
 FEWEST_ROWS = 4 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
 
-# Intel's processors from Sapphire Rapids on: they alone have AMX.
+# Intel's server processors from Sapphire Rapids on: they alone have AMX.
 HAS_AMX = torch.cpu._is_amx_tile_supported()
 
-# MKL is made for Intel's processors: there its products with weights of at most so many values, and its tanh, take
-# less time than what stands in for them elsewhere.
+# MKL is made for Intel's processors. There (measured where there is AMX) its products with weights of at most so many
+# values, and its tanh, take less time than what stands in for them elsewhere.
 MKL_IS_FAST = HAS_AMX and torch.backends.mkl.is_available()
 MOST_VALUES_FOR_MKL = 2**20
 

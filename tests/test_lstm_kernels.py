@@ -19,10 +19,11 @@ def seed():
 @pytest.fixture
 def short_segments(monkeypatch):
     monkeypatch.setattr(lstm_kernels, "GATES_PER_SEGMENT", 5 * 96)
+    monkeypatch.setattr(lstm_kernels, "STEPS_TO_VIEW", 2)
     monkeypatch.setattr(lstm_kernels, "TOKENS_PER_SEGMENT_IN_TRAINING", 1)
 
 
-@pytest.fixture(params=["MKL is fast", "MKL is slow"])
+@pytest.fixture(autouse=True, params=["MKL is fast", "MKL is slow"])
 def each_processor(request, monkeypatch):
     for module in (lstm_kernels, matrix_products):
         monkeypatch.setattr(module, "MKL_IS_FAST", request.param == "MKL is fast")
@@ -30,7 +31,7 @@ def each_processor(request, monkeypatch):
 
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_inference_equals_the_reference(variant, lengths, each_processor):
+def test_inference_equals_the_reference(variant, lengths):
     layer = make_layer(**VARIANTS[variant])
     arguments = make_inputs(layer, lengths)
     with torch.no_grad():
@@ -50,7 +51,7 @@ def test_gradients_equal_the_reference(variant, lengths):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients_in_single_precision(variant, each_processor):
+def test_gradients_in_single_precision(variant):
     layer = make_layer(**VARIANTS[variant])
     arguments = make_inputs(layer, (7, 1, 3, 3, 6))
     _, fast = gradients(layer, layer, *arguments)
@@ -128,6 +129,18 @@ def test_autocast_stays_close(with_gradients):
         expected[0].sum().backward()
         similarity = torch.cosine_similarity(grad.flatten(), layer.recurrent_weight.grad.flatten(), dim=0)
         assert grad.dtype == torch.float32 and similarity > 0.99
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_autocast_around_the_backward_pass_alone_changes_nothing(keep, monkeypatch):
+    if not keep:
+        monkeypatch.setattr(lstm_kernels, "GATES_TO_KEEP", 0)
+    layer = make_layer()
+    outputs = layer(*make_inputs(layer, (7, 7, 7, 7, 7)))[0]
+    expected = torch.autograd.grad(outputs.sum(), [*layer.parameters()], retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = torch.autograd.grad(outputs.sum(), [*layer.parameters()])
+    torch.testing.assert_close(got, expected, atol=0, rtol=0)
 
 
 def test_gradients_add_up_in_the_weights_own_type(short_segments):
