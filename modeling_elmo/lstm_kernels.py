@@ -30,8 +30,8 @@ TOKENS_PER_SEGMENT_IN_TRAINING = 2048
 GATES_PER_SEGMENT_ON_GPU = 2**27
 # Gate values kept for the backward pass (1 GB in fp32); of longer texts each segment is computed again.
 GATES_TO_KEEP = 2**28
-# Fewer gate values than this in a layer and direction, or in one of its steps, are not worth a thread. The sooner a step's
-# products are done, the more it waits for Python's lock.
+# Fewer gate values than this in a layer and direction, or in one of its steps, are not worth a thread: the sooner a
+# step's products are done, the more it waits for Python's lock.
 LEAST_GATES_FOR_THREADS = 2**19
 LEAST_GATES_OF_A_STEP = 2**16 if MKL_IS_FAST else 2**15
 # Steps whose views of all tensors are in memory together, some hundred bytes each.
@@ -233,11 +233,10 @@ def run_steps(
     forget_gates, output_gates = sigmoids.chunk(2, -1)
     _, cells, squashed = activations or (None, None, None)
     scratch = gates.new_empty(state[1].shape)
-    steps = by_step(
-        sizes, gates, input_gates, candidates, sigmoids, forget_gates, output_gates, outputs, cells, squashed
-    )
     size_before = None
-    for size, here, input_gate, candidate, both, forget_gate, output_gate, place, kept, squash in steps:
+    for size, here, input_gate, candidate, both, forget_gate, output_gate, place, kept, squash in by_step(
+        sizes, gates, input_gates, candidates, sigmoids, forget_gates, output_gates, outputs, cells, squashed
+    ):
         if size != size_before:
             hidden, memory, scratch = (rows(part, 0, size) for part in (*state, scratch))
             size_before = size
