@@ -227,19 +227,18 @@ def run_steps(
     """
     if can_fuse(gates):
         return run_fused_steps(gates, sizes, state, recurrent, project, clips, outputs, activations)
-    width = state[1].shape[-1]
+    hidden, memory = state
+    width = memory.shape[-1]
     widths = [width, width, 2 * width]
     input_gates, candidates, sigmoids = gates.split(widths, -1)
     forget_gates, output_gates = sigmoids.chunk(2, -1)
     _, cells, squashed = activations or (None, None, None)
-    scratch = gates.new_empty(state[1].shape)
-    size_before = None
-    for size, here, input_gate, candidate, both, forget_gate, output_gate, place, kept, squash in by_step(
+    steps = by_step(
         sizes, gates, input_gates, candidates, sigmoids, forget_gates, output_gates, outputs, cells, squashed
-    ):
-        if size != size_before:
-            hidden, memory, scratch = (rows(part, 0, size) for part in (*state, scratch))
-            size_before = size
+    )
+    for size, here, input_gate, candidate, both, forget_gate, output_gate, place, kept, squash in steps:
+        if size < hidden.shape[-2]:
+            hidden, memory = (rows(part, 0, size) for part in state)
         input_sums, candidate_sums, other_sums = recurrent(hidden, here).split(widths, -1)
         torch.sigmoid(input_sums, out=input_gate)
         tanh(candidate_sums, out=candidate)
@@ -249,7 +248,7 @@ def run_steps(
             memory.clamp_(-clips.cell, clips.cell)
         if kept is not None:
             kept.copy_(memory)
-        squash = tanh(memory, scratch if squash is None else squash)
+        squash = tanh(memory, candidate if squash is None else squash)
         output = output_gate * squash
         if project is not None:
             output = project(output)
@@ -430,21 +429,17 @@ def run_steps_backward(outputs, grad_outputs, sizes, state, activations, grad_st
     sigmoid_backward(shifted(cells, state[1], sizes).to(gates.dtype), forget_gate, grad_input=grad_forget)
     sigmoid_backward(squashed, output_gate, grad_input=grad_output)
     through_tanh = tanh_backward(output_gate, squashed)
-    grad_hidden, grad_cell = grad_state
     multiply_recurrent, multiply_projection = products
     grad_projected = None if multiply_projection is None else torch.empty_like(outputs)
     # Of the gates that the memory's gradient comes to: (..., 3, n, cells).
     grad_through_memory = grad_gates.narrow(-1, 0, 3 * width).unflatten(-1, (3, width)).transpose(-2, -3)
     values = (outputs, cells, forget_gate, through_tanh)
     gradients = (grad_outputs, grad_projected, grad_gates, grad_through_memory, grad_output)
-    size_before = None
-    for size, *values_here, grad_here, projected, here, through_memory, through_output in by_step(
-        sizes, *values, *gradients, backward=True
-    ):
-        output, kept, forget, through = values_here
-        if size != size_before:
-            hidden, memory = rows(grad_hidden, 0, size), rows(grad_cell, 0, size)
-            size_before = size
+    steps = by_step(sizes, *values, *gradients, backward=True)
+    hidden, memory = (rows(part, 0, sizes[-1]) for part in grad_state)
+    for size, output, kept, forget, through, grad_here, projected, here, through_memory, through_output in steps:
+        if size > hidden.shape[-2]:
+            hidden, memory = (rows(part, 0, size) for part in grad_state)
         grad = hidden.add_(grad_here)
         if projected is not None:
             if clips.projection is None:

@@ -153,7 +153,8 @@ class PackedProduct:
     def __call__(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         rows = x.shape[0]
         if rows == 1 and (MKL_IS_FAST or torch.get_num_threads() == 1):
-            return self.plain(x, added)  # a vector's product in BLAS reads weights faster than one thread of oneDNN
+            # A vector's product in BLAS reads weights faster than one thread of oneDNN, in a fast MKL than several.
+            return self.plain(x, added)
         if rows < FEWEST_ROWS:
             product = self(nn.functional.pad(x, (0, 0, 0, FEWEST_ROWS - rows)))[:rows]
             return product if added is None else product.add_(added)
