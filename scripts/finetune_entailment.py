@@ -12,9 +12,9 @@
 Options are those of finetune_sequence_classification.py. What is held out shares no premise with the rest.
 """
 
-import sys
 from dataclasses import dataclass, field
 
+from modeling_elmo.recipes import run_recipe
 from modeling_elmo.tasks.sequence_classification import TextArguments, main
 
 
@@ -26,7 +26,4 @@ class EntailmentArguments(TextArguments):
 
 
 if __name__ == "__main__":
-    try:
-        main(__doc__, EntailmentArguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    run_recipe(main, __doc__, EntailmentArguments)

@@ -17,12 +17,8 @@ Files are SQuAD's JSON, plain, .gz or .zst. Texts longer than --max_length words
 --model_name_or_path trains the same head over embeddings of words and characters.
 """
 
-import sys
-
+from modeling_elmo.recipes import run_recipe
 from modeling_elmo.tasks.question_answering import main
 
 if __name__ == "__main__":
-    try:
-        main(__doc__)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    run_recipe(main, __doc__)

@@ -10,12 +10,8 @@ finds their arguments, not the predicates. --train_fraction 0.01 trains on one s
 instead of --model_name_or_path trains the same head over embeddings of words and characters.
 """
 
-import sys
-
+from modeling_elmo.recipes import run_recipe
 from modeling_elmo.tasks.semantic_role_labeling import main
 
 if __name__ == "__main__":
-    try:
-        main(__doc__)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    run_recipe(main, __doc__)

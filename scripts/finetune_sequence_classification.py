@@ -17,12 +17,8 @@
 A linear model over a bag of words is printed beside the result.
 """
 
-import sys
-
+from modeling_elmo.recipes import run_recipe
 from modeling_elmo.tasks.sequence_classification import main
 
 if __name__ == "__main__":
-    try:
-        main(__doc__)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    run_recipe(main, __doc__)

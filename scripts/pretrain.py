@@ -8,13 +8,9 @@ A recipe is a JSON file of options; flags after it override them. The same comma
 Several processes: python -m torch.distributed.run --nproc_per_node 8 scripts/pretrain.py ...
 """
 
-import sys
-
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining.run import pretrain
+from modeling_elmo.recipes import run_recipe
 
 if __name__ == "__main__":
-    try:
-        pretrain(parse_arguments())
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+    run_recipe(lambda: pretrain(parse_arguments()))

@@ -14,14 +14,20 @@ from modeling_elmo.tasks.conll2012 import Document, Frame, Sentence, read_conll2
 from modeling_elmo.tasks.tables import write_jsonl
 from modeling_elmo.tasks.tagged_text import read_columns, write_columns
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-# Each process has an output folder of its own, which shows what it writes.
+# Each process has an output folder of its own, which shows what it writes; the recipes share one group.
 RUN = """
-import json, os, runpy, sys
-scripts, runs = sys.argv[1], json.loads(sys.argv[2])
-for task, options in runs.items():
-    sys.argv = [task, "--output_dir", f"{task}-{os.environ['RANK']}", *options]
-    runpy.run_path(f"{scripts}/finetune_{task}.py", run_name="__main__")
+import importlib, json, os, sys
+
+from modeling_elmo.recipes import run_recipe
+
+
+def run_all(runs):
+    for task, options in runs.items():
+        sys.argv = [task, "--output_dir", f"{task}-{os.environ['RANK']}", *options]
+        importlib.import_module(f"modeling_elmo.tasks.{task}").main()
+
+
+run_recipe(run_all, json.loads(sys.argv[1]))
 """
 NUMBER = 5  # of examples: the processes' shares differ
 
@@ -65,7 +71,7 @@ def test_one_of_two_processes_writes_for_both(tmp_path):
     runs["sequence_classification"] += batches
     (tmp_path / "run.py").write_text(RUN)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", "run.py", str(SCRIPTS), json.dumps(runs)]
+    command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", "run.py", json.dumps(runs)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
