@@ -186,13 +186,11 @@ class ElmoConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
     published_options: dict | None = None
 
-    def __post_init__(self, num_coreference_genres: int = 0, **kwargs):
+    def __post_init__(self, **kwargs):
         if "hidden_size" in kwargs:
             raise ValueError(
                 "ElmoConfig.hidden_size follows from representation_size (of a scalar mix: projection_size): set that"
             )
-        if not self.coreference_genres and num_coreference_genres:  # an older configuration, of genres without names
-            self.coreference_genres = [str(number) for number in range(num_coreference_genres)]
         kwargs["auto_map"] = dict(AUTO_MAP)  # constant: the code of every class lies beside every checkpoint
         super().__post_init__(**kwargs)
 

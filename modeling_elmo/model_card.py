@@ -52,10 +52,8 @@ def fill_model_card(
     word_splitting: str = "treebank",
     usage: str | None = None,
     language: Sequence[str] = (),
-    license: str | None = None,
     datasets: Sequence[str] = (),
     base_model: str | None = None,
-    tags: Sequence[str] = (),
 ) -> str:
     """The text of a model card.
 
@@ -68,14 +66,13 @@ def fill_model_card(
         word_splitting: of the tokenizer.
         usage: Python code; by default that of the class's Auto class.
         language: ISO 639 codes.
-        license, datasets, base_model, tags: metadata of the Hub; what is not given is left out.
+        datasets, base_model: names on the Hub of what it was trained on, and fine-tuned from.
     """
     auto_class = auto_class_of(config)
     metadata = ModelCardData(
         language=list(language) or None,
-        license=license,
         library_name="transformers",
-        tags=["elmo", *tags],
+        tags=["elmo"],
         datasets=list(datasets) or None,
         base_model=base_model,
         pipeline_tag=PIPELINES.get(auto_class, "feature-extraction"),

@@ -130,8 +130,8 @@ class ElmoForPreTraining(ElmoPreTrainedModel):
     def _score_sentences(self, hidden, mask, labels, input_ids, negative_samples):
         """Mean loss and surprisals of each direction, `None` for a missing one."""
         hidden = self.dropout(hidden)
-        tokens = mask.flatten().nonzero()[:, 0]
-        rows = tokens.div(mask.shape[1], rounding_mode="floor") if tokens.numel() else tokens
+        rows, columns = mask.nonzero(as_tuple=True)
+        tokens = rows * mask.shape[1] + columns
         words = labels.flatten()[tokens]
         same_row = rows[1:] == rows[:-1]
         if input_ids is not None:

@@ -6,7 +6,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
-from .task_layers import ElmoLinear, ElmoScaling, ElmoTaskLSTM, fill_masked, gather_words, left_aligned
+from .task_layers import ElmoLinear, ElmoScaling, ElmoTaskLSTM, fill_masked
 from .task_model import ElmoTaskModel
 
 
@@ -81,8 +81,8 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
             character_ids, attention_mask, input_ids, token_type_ids, layers, output_hidden_states
         )
         in_text = words & (token_type_ids == 1)
-        question, question_mask, _ = self._encode(representations, words & (token_type_ids == 0))
-        text, mask, index = self._encode(representations, in_text)
+        question, question_mask, _ = self.read_left_aligned(representations, words & (token_type_ids == 0))
+        text, mask, index = self.read_left_aligned(representations, in_text)
         merged = self._attend_to_question(text, mask, question, question_mask)
         merged = merged + self._attend_to_itself(merged, mask)
         starts = self.start_encoder(self.word_dropout(merged), mask)
@@ -100,11 +100,6 @@ class ElmoForQuestionAnswering(ElmoTaskModel):
             end_logits=end_logits,
             hidden_states=hidden_states,
         )
-
-    def _encode(self, representations, words):
-        """A text's words moved to the left: `(batch, n, encoded_size)`, mask and former positions `(batch, n)`."""
-        index, mask = left_aligned(words)
-        return self.read([gather_words(vectors, index, mask) for vectors in representations], mask), mask, index
 
     def _attend_to_question(self, text, mask, question, question_mask) -> torch.Tensor:
         text, question = self.word_dropout(text), self.word_dropout(question)

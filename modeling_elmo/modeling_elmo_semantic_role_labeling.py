@@ -13,7 +13,7 @@ from .task_model import ElmoTaskModel
 
 
 class ElmoHighwayLSTM(nn.Module):
-    """BiLSTMs on top of each other, each with a gate that lets its input pass: He et al. (2017), section 2.2."""
+    """BiLSTMs on top of each other, each with a gate that lets its input pass: He et al. (2017), section 2.1."""
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float):
         super().__init__()

@@ -12,8 +12,6 @@ from .task_layers import (
     ElmoLinear,
     ElmoTaskLSTM,
     attend,
-    gather_words,
-    left_aligned,
 )
 from .task_model import ElmoTaskModel
 
@@ -82,18 +80,13 @@ class ElmoForSequenceClassification(ElmoTaskModel):
         first = words & ~second
         is_pair = second.any(-1, keepdim=True)
         if not bool(is_pair.any()):
-            (encoded, mask) = self._encode(representations, words)
+            encoded, mask, _ = self.read_left_aligned(representations, words)
             vector = self._compare(encoded, mask, encoded, mask)
             return torch.cat([vector, vector], dim=-1)
-        a, a_mask = self._encode(representations, first)
+        a, a_mask, _ = self.read_left_aligned(representations, first)
         # A text alone is its own partner, whatever the other rows of the batch are.
-        b, b_mask = self._encode(representations, torch.where(is_pair, second, first))
+        b, b_mask, _ = self.read_left_aligned(representations, torch.where(is_pair, second, first))
         return torch.cat([self._compare(a, a_mask, b, b_mask), self._compare(b, b_mask, a, a_mask)], dim=-1)
-
-    def _encode(self, representations, words) -> tuple[torch.Tensor, torch.Tensor]:
-        """The words in their text: `(batch, n, encoded_size)` and their mask `(batch, n)`."""
-        index, mask = left_aligned(words)
-        return self.read([gather_words(vectors, index, mask) for vectors in representations], mask), mask
 
     def _compare(self, text, text_mask, partner, partner_mask) -> torch.Tensor:
         """The vector of a text seen beside its partner: `(batch, 6 * size)`."""

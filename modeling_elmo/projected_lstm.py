@@ -43,9 +43,9 @@ def pack_mask(mask: torch.Tensor, num_directions: int) -> Packing:
     steps = torch.arange(int(lengths.max()) if lengths.numel() else 0, device=mask.device)
     sizes = (lengths[:, None] > steps).sum(0)
     starts = sizes.cumsum(0) - sizes
-    tokens = mask.flatten().nonzero()[:, 0]
-    row = tokens.div(mask.shape[1], rounding_mode="floor") if tokens.numel() else tokens
-    step = mask.cumsum(-1).flatten()[tokens] - 1
+    row, column = mask.nonzero(as_tuple=True)
+    tokens = row * mask.shape[1] + column
+    step = mask.cumsum(-1)[row, column] - 1
     place = order.argsort()[row]
     slots = starts[step] + place
     backward_slots = starts[lengths[row] - 1 - step] + place

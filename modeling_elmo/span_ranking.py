@@ -15,7 +15,7 @@ def distance_bucket(distances: torch.Tensor) -> torch.Tensor:
     return torch.where(distances <= 4, distances, logarithms).clamp(max=NUM_DISTANCES - 1)
 
 
-class ElmoHead(nn.Module):
+class ElmoScorer(nn.Module):
     """What stands above a first layer whose parts are added up: ReLU, a hidden layer, one score."""
 
     def __init__(self, size: int, dropout: float):
@@ -48,7 +48,7 @@ class ElmoSpanScorer(nn.Module):
         self.from_end = ElmoLinear(encoded_size, hidden_size)
         self.from_head = ElmoLinear(word_size, hidden_size)
         self.from_width = ElmoLinear(feature_size, hidden_size)
-        self.head = ElmoHead(hidden_size, dropout)
+        self.head = ElmoScorer(hidden_size, dropout)
 
     def word_weights(self, encoded: torch.Tensor) -> torch.Tensor:
         """Unnormalised attention of each word, `(words, encoded_size)` -> `(words,)`; bounded below, so that a span of
@@ -111,7 +111,7 @@ class ElmoPairScorer(nn.Module):
         self.from_antecedent = ElmoLinear(span_size, hidden_size)
         self.from_product = ElmoLinear(span_size, hidden_size)
         self.from_features = ElmoLinear((2 + bool(num_genres)) * feature_size, hidden_size)
-        self.head = ElmoHead(hidden_size, dropout)
+        self.head = ElmoScorer(hidden_size, dropout)
 
     def forward(
         self,

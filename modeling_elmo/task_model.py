@@ -9,7 +9,7 @@ from transformers import initialization as init
 from .configuration_elmo import ElmoConfig
 from .crf import ElmoCRF, label_constraints
 from .modeling_elmo import ElmoModel, ElmoPreTrainedModel
-from .task_layers import ElmoStandardization, ElmoVariationalDropout
+from .task_layers import ElmoStandardization, ElmoVariationalDropout, gather_words, left_aligned
 from .token_encoder import ElmoTokenEncoder
 
 # Strength of the embeddings beside ELMo: they start with a standard deviation of about 0.4, the standardised biLM
@@ -132,6 +132,14 @@ class ElmoTaskModel(ElmoPreTrainedModel):
         if features:
             first = torch.cat([first, *features], dim=-1)
         return torch.cat([self.encoder(first, mask), *others], dim=-1)
+
+    def read_left_aligned(
+        self, representations: Sequence[torch.Tensor], words: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A text's `words`, a mask `(batch, sequence)`, moved to the left and read: `(batch, n, encoded_size)`; their
+        mask and former positions `(batch, n)`."""
+        index, mask = left_aligned(words)
+        return self.read([gather_words(vectors, index, mask) for vectors in representations], mask), mask, index
 
     def _context_free_vectors(
         self, character_ids: torch.Tensor | None, input_ids: torch.Tensor | None, words: torch.Tensor

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .extras import require
+
 COMPRESSIONS = (".gz", ".zst")
 _GZIP_MAGIC, _ZSTANDARD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # neither begins a UTF-8 text
 _READ_BYTES = 1 << 17
@@ -114,6 +116,19 @@ def replace_file(path: Path, text: str) -> None:
     os.replace(unfinished, path)
 
 
+def require_free(path: Path, overwrite: bool) -> None:
+    """Refuses to write a file over something else.
+
+    Raises:
+        FileExistsError: the file exists, and is not to be overwritten.
+        IsADirectoryError: it is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; pass --overwrite (in Python overwrite=True) to replace it")
+
+
 def sync(path: Path) -> None:
     """Forces a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -147,10 +162,7 @@ def _decompressed(file: BinaryIO, ending: str) -> Iterable[bytes]:
 
 def _zstandard_lines(file: BinaryIO) -> Iterator[bytes]:
     """Frame by frame, since zstandard's own stream reader takes a truncated file for a complete one."""
-    try:
-        import zstandard
-    except ImportError:
-        raise ImportError(f"{file.name}: reading .zst needs zstandard: pip install 'modeling-elmo[train]'") from None
+    zstandard = require("zstandard", "train", f"{file.name}: reading .zst")
     frame, line = None, []  # the pieces of a line, which are put together once
     while compressed := file.read(_READ_BYTES):
         while compressed:

@@ -116,17 +116,13 @@ def measure(model: ElmoModel, arguments):
     )
     print(f"peak memory {peak_memory(device):.2f} GB")
     if int8 is not None:
-        similarity = [
-            torch.cosine_similarity(
-                a(batch, output_hidden_states=True).hidden_states[-1][mask],
-                b(batch, output_hidden_states=True).hidden_states[-1][mask],
-                dim=-1,
+        top_layers = [
+            torch.cat(
+                [each(batch, output_hidden_states=True).hidden_states[-1][batch[..., 0] != 0] for batch in batches[:8]]
             )
-            for a, b in [(model, int8)]
-            for batch in batches[:8]
-            for mask in [batch[..., 0] != 0]
+            for each in (model, int8)
         ]
-        similarity = torch.cat(similarity)
+        similarity = torch.cosine_similarity(*top_layers, dim=-1)
         print(f"int8: cosine of the top layer to fp32: mean {similarity.mean():.5f}, least {similarity.min():.5f}")
 
 

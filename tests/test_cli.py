@@ -127,6 +127,8 @@ def test_vocab_does_not_take_the_last_file_of_a_corpus_for_its_output(tmp_path, 
     run("vocab", *files, code=2)
     assert "b.txt exists already" in capsys.readouterr().err
     assert files[1].read_text(encoding="utf-8") == "a dog saw\n"
+    run("vocab", files[0], tmp_path, "--overwrite", code=2)
+    assert f"{tmp_path} is a folder; give the name of a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["embed", "score", "export"])

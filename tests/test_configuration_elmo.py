@@ -84,19 +84,6 @@ def test_saved_and_loaded_it_is_the_same(make_config, tmp_path):
         assert loaded.num_labels == 5
 
 
-def test_genres_of_an_older_configuration_are_understood(make_config, tmp_path):
-    make_config().save_pretrained(tmp_path)
-    saved = json.loads((tmp_path / "config.json").read_text())
-    for older, genres in (
-        ({"num_coreference_genres": 0, "coreference_genres": []}, []),
-        ({"num_coreference_genres": 2, "coreference_genres": ["bc", "nw"]}, ["bc", "nw"]),
-        ({"num_coreference_genres": 2}, ["0", "1"]),
-    ):
-        (tmp_path / "config.json").write_text(json.dumps(saved | older))
-        config = ElmoConfig.from_pretrained(tmp_path)
-        assert config.coreference_genres == genres and "num_coreference_genres" not in config.to_dict()
-
-
 def test_the_auto_map_is_always_all_of_it(make_config, tmp_path):
     config = make_config(auto_map={"AutoModel": "elsewhere.Model"})
     # What transformers does when a class is saved that shares its Auto class with another.

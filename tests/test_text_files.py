@@ -13,6 +13,7 @@ from modeling_elmo.text_files import (
     numbered_objects,
     read_object,
     replace_file,
+    require_free,
     split_columns,
     suffix,
 )
@@ -118,3 +119,15 @@ def test_suffix():
         "",
         "",
     ]
+
+
+def test_nothing_is_written_over_without_being_asked(tmp_path):
+    path = tmp_path / "file"
+    require_free(path, overwrite=False)
+    path.write_text("")
+    require_free(path, overwrite=True)
+    with pytest.raises(FileExistsError, match="file exists already; pass --overwrite"):
+        require_free(path, overwrite=False)
+    for overwrite in (False, True):
+        with pytest.raises(IsADirectoryError, match="is a folder"):
+            require_free(tmp_path, overwrite)

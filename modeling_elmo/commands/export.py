@@ -9,6 +9,7 @@ from ..conversion import export
 from ..loading import load
 from ..modeling_elmo import ElmoModel
 from ..onnx_export import export_onnx
+from ..text_files import require_free
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -25,7 +26,6 @@ def run(args: argparse.Namespace):
         export(args.checkpoint, target, overwrite=args.overwrite)
         print(f"{target}: options.json, weights.hdf5")
         return
-    if target.exists() and not args.overwrite:
-        raise FileExistsError(f"{target} exists already; pass --overwrite to replace it")
+    require_free(target, args.overwrite)
     export_onnx(load(ElmoModel, args.checkpoint, dtype=torch.float32), target)
     print(target)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..embedding.text_input import TextInput, read_sentences
 from ..scoring import SentenceScore, TextScore, load_language_model, score
+from ..text_files import require_free
 
 HEADER = ("sentence", "position", "word", "known", "forward", "backward")
 
@@ -43,10 +44,8 @@ def run(args: argparse.Namespace):
     suffix = ".tsv" if args.output in (None, "-") else Path(args.output).suffix
     if suffix not in WRITERS:
         raise ValueError(f"{args.output}: unknown kind of file; the name must end in one of {', '.join(WRITERS)}")
-    if args.output and Path(args.output).is_dir():
-        raise IsADirectoryError(f"{args.output} is a folder; give the name of a file")
-    if args.output and Path(args.output).exists() and not args.overwrite:
-        raise FileExistsError(f"{args.output} exists already; pass --overwrite to replace it")
+    if args.output not in (None, "-"):
+        require_free(Path(args.output), args.overwrite)
     total = TextScore()
     with TextInput(args.input) as text:
         model, tokenizer = load_language_model(args.checkpoint, device=args.device)

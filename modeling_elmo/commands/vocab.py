@@ -9,6 +9,7 @@ from tokenization_elmo import WORD_SPLITTINGS, ElmoTokenizer
 
 from ..pretraining.corpus import TextFormat, open_corpus
 from ..pretraining.vocabulary import count_words, write_vocabulary
+from ..text_files import require_free
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -36,8 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 
 def run(args: argparse.Namespace):
-    if Path(args.output).exists() and not args.overwrite:  # a corpus, where OUTPUT was forgotten
-        raise FileExistsError(f"{args.output} exists already; pass --overwrite to replace it")
+    require_free(Path(args.output), args.overwrite)  # it is a corpus, where OUTPUT was forgotten
     started = time.perf_counter()
     corpus = open_corpus(
         args.input if len(args.input) > 1 else args.input[0],

@@ -9,6 +9,7 @@ from transformers import AutoConfig
 from tokenization_elmo import ElmoTokenizer
 
 from ..configuration_elmo import ElmoConfig
+from ..extras import require
 from ..loading import load
 from ..modeling_elmo import ElmoModel
 from ..modeling_elmo_pretraining import ElmoForPreTraining
@@ -17,7 +18,6 @@ from .arrays import bilm_pieces, collect
 from .bilm import NUM_SYMBOLS
 from .checkpoint import check_target, new_folder, parameter_arrays
 from .errors import ConversionError
-from .hdf5 import import_h5py
 from .options import bilm_options
 
 
@@ -33,6 +33,7 @@ def export(checkpoint: str | Path, target: str | Path, *, overwrite: bool = Fals
         overwrite: whether files of `target` may be replaced.
 
     Raises:
+        ImportError: without h5py.
         ConversionError: if the published form cannot say what the model does, or `target` is not free.
     """
     target = Path(target)
@@ -41,7 +42,7 @@ def export(checkpoint: str | Path, target: str | Path, *, overwrite: bool = Fals
     is_language_model = ElmoForPreTraining.__name__ in (config.architectures or ())
     softmax = is_language_model and config.adaptive_softmax_cutoffs is None
     check_exportable(checkpoint, config)
-    h5py = import_h5py()
+    h5py = require("h5py", "convert", "export")
     model_class = ElmoForPreTraining if softmax else ElmoModel
     parameters = parameter_arrays(load(model_class, checkpoint, dtype=torch.float32))
     pieces = bilm_pieces(config, softmax)

@@ -6,20 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..extras import require
 from .errors import ConversionError
 
 if TYPE_CHECKING:
     import h5py
-
-
-def import_h5py():
-    try:
-        import h5py
-    except ImportError as error:
-        raise ConversionError(
-            "HDF5 files need h5py, which is not installed: pip install 'modeling-elmo[convert]'"
-        ) from error
-    return h5py
 
 
 @contextmanager
@@ -27,10 +18,11 @@ def open_arrays(path: Path) -> Iterator[dict[str, "h5py.Dataset"]]:
     """The arrays of an HDF5 file by their full names.
 
     Raises:
+        ImportError: without h5py.
         ConversionError: if the file is foreign or damaged, or has anything but floating-point arrays of its own: links
             to elsewhere, arrays stored in other files, integers or objects.
     """
-    h5py = import_h5py()
+    h5py = require("h5py", "convert", f"{path}: reading HDF5")
     if not h5py.is_hdf5(path):
         with open(path, "rb") as file:
             start = file.read(64)

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from ..text_files import require_space
+from ..text_files import require_free, require_space
 from .batches import batches, windows
 from .resume import ProgressNote, model_digest, tokenizer_digest
 from .survey import Survey, survey
@@ -87,10 +87,7 @@ def embed_file(
     """
     target = Path(target)
     check_options(target, layers, layout, boundaries)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder; give the name of a file")
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already; remove it, or pass --overwrite (in Python overwrite=True)")
+    require_free(target, overwrite)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}")
     with TextInput(source) as text:

@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..extras import require
+
 FLOAT = np.dtype("<f4")
 # Longest header that the safetensors library reads.
 SAFETENSORS_HEADER_LIMIT = 100_000_000
@@ -77,11 +79,7 @@ class Hdf5File(VectorFile):
 
     def __init__(self, path: Path, contents: Contents):
         super().__init__(path, contents)
-        try:
-            import h5py
-        except ImportError as error:
-            raise ImportError('HDF5 files need h5py: pip install "modeling-elmo[convert]"') from error
-        self._h5py = h5py
+        self._h5py = require("h5py", "convert", f"{path}: writing HDF5")
 
     def lay_out(self) -> None:
         h5py = self._h5py

@@ -50,8 +50,6 @@ def write_checkpoint(path: Path, is_main: bool, barrier: Callable[[], None], wri
         for file in unfinished.rglob("*"):
             sync(file)
         sync(unfinished)
-        if path.exists():
-            shutil.rmtree(path)
         os.replace(unfinished, path)
         sync(path.parent)
     barrier()

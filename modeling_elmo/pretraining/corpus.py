@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from ..extras import require
 from ..text_files import COMPRESSIONS
 from .embedded_corpus import embedded_corpus_file
 from .sentences import split_sentences
@@ -193,12 +194,9 @@ def _files(source: str) -> list[Path]:
 
 
 def _hub_corpus(name: str, configuration: str | None, split: str, column: str, options: dict) -> Corpus:
+    datasets = require("datasets", "train", f"reading the dataset {name}")
     try:
-        from datasets import load_dataset
-    except ImportError:
-        raise ImportError(f"reading the dataset {name} needs datasets: pip install 'modeling-elmo[train]'") from None
-    try:
-        dataset = load_dataset(name, configuration, split=split, streaming=True)
+        dataset = datasets.load_dataset(name, configuration, split=split, streaming=True)
     except Exception as error:  # the library raises many kinds; each means that there is nothing to read
         raise CorpusError(f"{name}: no such file or folder, and as a dataset it cannot be opened: {error}") from error
     return _dataset_corpus(dataset, name, column, options)

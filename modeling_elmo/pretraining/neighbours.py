@@ -13,6 +13,9 @@ from ..embedding import embed
 MIN_OCCURRENCES = 8
 # The most frequent words are those of grammar.
 SKIPPED_RANKS = 60
+SHOWN_WORDS, SHOWN_NEIGHBOURS = 3, 4
+# Words of its sentence that a word is shown between, on either side.
+CONTEXT = 5
 
 
 class Occurrence(NamedTuple):
@@ -20,7 +23,7 @@ class Occurrence(NamedTuple):
     position: int
 
 
-def print_neighbours(checkpoint: str | Path, sentences: list[list[str]], num_words: int = 3, num_nearest: int = 4):
+def print_neighbours(checkpoint: str | Path, sentences: list[list[str]]):
     """Loads `checkpoint` with AutoModel and prints, for some ambiguous words of the sentences, two contexts that it
     tells apart, each with the nearest words of other sentences.
 
@@ -31,17 +34,17 @@ def print_neighbours(checkpoint: str | Path, sentences: list[list[str]], num_wor
     vectors = torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1)
     places = [Occurrence(index, place) for index, words in enumerate(sentences) for place in range(len(words))]
     of_sentence = torch.tensor([place.sentence for place in places])
-    for word, uses in _ambiguous_words(tokenizer, sentences, places, vectors, num_words):
+    for word, uses in _ambiguous_words(tokenizer, sentences, places, vectors):
         print(f'\n"{word}"')
         for use in uses:
             print(f"  {_in_context(sentences, places[use])}")
             nearness = vectors @ vectors[use]
             nearness[of_sentence == places[use].sentence] = -1.0
-            for score, other in zip(*(part.tolist() for part in nearness.topk(num_nearest)), strict=True):
+            for score, other in zip(*(part.tolist() for part in nearness.topk(SHOWN_NEIGHBOURS)), strict=True):
                 print(f"      {score:.2f}  {_in_context(sentences, places[other])}")
 
 
-def _ambiguous_words(tokenizer, sentences, places, vectors, num_words):
+def _ambiguous_words(tokenizer, sentences, places, vectors):
     """Words whose occurrences fall into two groups most clearly, each with the most typical occurrence of both."""
     occurrences = defaultdict(list)
     for index, (sentence, position) in enumerate(places):
@@ -54,7 +57,7 @@ def _ambiguous_words(tokenizer, sentences, places, vectors, num_words):
         if SKIPPED_RANKS <= rank != tokenizer.unk_token_id:
             separation, uses = _two_uses(vectors[indices])
             scored.append((separation, word, [indices[use] for use in uses]))
-    return [(word, uses) for _, word, uses in sorted(scored, reverse=True)[:num_words]]
+    return [(word, uses) for _, word, uses in sorted(scored, reverse=True)[:SHOWN_WORDS]]
 
 
 def _two_uses(vectors: torch.Tensor) -> tuple[float, list[int]]:
@@ -74,7 +77,7 @@ def _two_uses(vectors: torch.Tensor) -> tuple[float, list[int]]:
     return float(between / within), uses
 
 
-def _in_context(sentences: list[list[str]], place: Occurrence, width: int = 5) -> str:
+def _in_context(sentences: list[list[str]], place: Occurrence) -> str:
     words, position = sentences[place.sentence], place.position
-    before, after = words[max(0, position - width) : position], words[position + 1 : position + 1 + width]
+    before, after = words[max(0, position - CONTEXT) : position], words[position + 1 : position + 1 + CONTEXT]
     return " ".join([*before, f"[{words[position]}]", *after])

@@ -95,13 +95,13 @@ class RecordFeed:
             self._next = ChunkStart(0, 0, 0, 0, (0,) * self._width, (0,) * self._width)
         else:
             self._next = ChunkStart(**state | {key: tuple(state[key]) for key in ("loads", "dealt")})
-        self._queues: dict[int, deque[tuple[int, str]]] = {row: deque() for row in self._own}
+        self._queues: dict[int, deque[str]] = {row: deque() for row in self._own}
         self._to_skip = {row: (taken[i] if taken else 0) - self._next.dealt[row] for i, row in enumerate(self._own)}
         self._starts: deque[ChunkStart] = deque()  # of the chunks that some own row may still have records of
         self._open_epoch()
 
-    def take(self, index: int) -> tuple[int, str] | None:
-        """The next record, and its epoch, of the row at `index` in `rows`; `None` when the last epoch has ended."""
+    def take(self, index: int) -> str | None:
+        """The next record of the row at `index` in `rows`; `None` when the last epoch has ended."""
         queue = self._queues[self._own[index]]
         while not queue:
             if not self._deal_chunk():
@@ -173,7 +173,7 @@ class RecordFeed:
                 if to_skip[row] > 0:
                     to_skip[row] -= 1
                 else:
-                    queues[row].append((start.epoch, records[i]))
+                    queues[row].append(records[i])
         new_loads = [0] * self._width
         for load, row in loads:
             new_loads[row] = load

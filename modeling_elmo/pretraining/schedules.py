@@ -16,7 +16,7 @@ def cosine(progress: float, final: float) -> float:
     return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-# plateau: constant, but the trainer halves it whenever held-out perplexity stops falling (Zaremba et al., 2014).
+# plateau: constant, but the trainer halves it whenever held-out perplexity stops falling, see `plateau_share`.
 SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "constant": constant,
     "linear": linear,
@@ -35,6 +35,6 @@ def learning_rate_share(schedule: str, step: int, max_steps: int, warmup_steps: 
 
 def plateau_share(perplexities: list[float], improvement: float) -> float:
     """Share of the learning rate after these held-out perplexities: half for each that fell by less than `improvement`
-    from the one before it (Kim et al., 2016, section 4.2)."""
+    from the one before it (Kim et al., 2016, section 3.1)."""
     steps = zip(perplexities, perplexities[1:], strict=False)
     return 0.5 ** sum(before - after < improvement for before, after in steps)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..extras import require
 from ..text_files import FormatError, numbered_lines, numbered_objects, suffix
 
 if TYPE_CHECKING:
@@ -57,13 +58,8 @@ class ParquetShard:
     column: str
 
     def texts(self) -> Iterator[str]:
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise ImportError(
-                f"{self.path}: reading Parquet needs pyarrow: pip install 'modeling-elmo[train]'"
-            ) from None
+        what = f"{self.path}: reading Parquet"
+        pyarrow, parquet = (require(module, "train", what) for module in ("pyarrow", "pyarrow.parquet"))
         row = 0
         try:
             with parquet.ParquetFile(self.path) as file:

@@ -36,7 +36,7 @@ class StreamPart:
     inputs: np.ndarray  # (directions, b, T) int32
     targets: np.ndarray  # (directions, b, T) int32
     unknown_words: list[str]  # by their first appearance: row by row, in each row forward before backward
-    unknown_rows: np.ndarray | None  # (len(unknown_words), 50) int16
+    unknown_rows: np.ndarray | None  # (len(unknown_words), max_characters_per_token), the tokenizer's type
     num_targets: int
     position: dict[str, Any]
 
@@ -156,10 +156,9 @@ class RowStreams(IterableDataset):
 
     def _read_record(self, row: _Row) -> bool:
         """Puts the row's next record into its buffers; false when there is none."""
-        taken = row.feed.take(row.index)
-        if taken is None:
+        record = row.feed.take(row.index)
+        if record is None:
             return False
-        _, record = taken
         before, bos, eos = len(row.buffers[0]), self._keys.bos, self._keys.eos
         inputs, targets, *backward = row.buffers
         for words in self._corpus.split_record(record, self._keys.tokenizer.split_words):

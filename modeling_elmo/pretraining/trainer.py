@@ -155,6 +155,8 @@ class PretrainingTrainer:
                         self._save()
                     self.accelerator.print(f"stopped at step {self.state.step}; the same command goes on from there")
                     return False
+            if self.state.evaluations[-1]["step"] != self.state.step:  # stopped here before, and now to end here
+                self._evaluate()
         return True
 
     def _step(self, window: Window):
@@ -178,7 +180,7 @@ class PretrainingTrainer:
             self.loss_sum += loss.detach()
             if options.loss_times_window:
                 loss = loss * options.unroll_steps
-            self._scaled(loss).backward()
+            self.accelerator.backward(loss)
             states.append(tuple(each.detach() for each in output.state))
         self.lstm_state = tuple(torch.cat(each) for each in zip(*states, strict=True))
         self._update(rate)
@@ -203,9 +205,6 @@ class PretrainingTrainer:
             optimizer.zero_grad()
         if scaler is not None:
             scaler.update()
-
-    def _scaled(self, loss: torch.Tensor) -> torch.Tensor:
-        return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
 
     def _reset_streams(self, generator: torch.Generator):
         """Begins some streams from the zero state again."""
@@ -377,10 +376,7 @@ class PretrainingTrainer:
 
     def save_best(self):
         """Puts the best checkpoint's model and tokenizer into the output folder itself."""
-        best = self.state.best_step
-        folder = checkpoint_path(self.output_dir, best if best is not None else self.state.step)
-        if not folder.is_dir():
-            folder = saved_checkpoints(self.output_dir)[-1]
+        folder = checkpoint_path(self.output_dir, self.state.best_step)
         ignored = shutil.ignore_patterns(OPTIMIZER_FILE, STATE_FILE, "rank-*")
         shutil.copytree(folder, self.output_dir, ignore=ignored, dirs_exist_ok=True)
 

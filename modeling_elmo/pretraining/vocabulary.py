@@ -7,7 +7,6 @@ sampler of the softmax relies on.
 import gzip
 import heapq
 import math
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -75,8 +74,8 @@ def count_words(
         raise ValueError(f"num_processes must be at least 1, not {num_processes}")
     if max_size is not None and max_size <= len(SPECIAL_WORDS):
         raise ValueError(f"max_size must leave room for words beside {', '.join(SPECIAL_WORDS)}, not be {max_size}")
-    folder = Path(tempfile.mkdtemp(prefix="word-counts-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="word-counts-") as name:
+        folder = Path(name)
         count = partial(_count_share, corpus, split_words, num_processes, max_words_in_memory, folder)
         if num_processes > 1:
             with ProcessPoolExecutor(num_processes) as pool:
@@ -95,8 +94,6 @@ def count_words(
             counts = dict(sorted(counted, key=by_count))
         else:
             counts = dict(heapq.nsmallest(max_size - len(SPECIAL_WORDS), counted, key=by_count))
-    finally:
-        shutil.rmtree(folder)
     num_words, num_sentences = map(sum, zip(*totals, strict=True))
     return WordCounts(counts, num_words, num_sentences)
 

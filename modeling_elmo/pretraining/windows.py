@@ -27,7 +27,7 @@ class Window:
     """`unroll_steps` positions T of the B local rows, over U distinct words.
 
     Attributes:
-        character_ids: (U, 50) int16, the characters of the distinct words; `None` for word-input models.
+        character_ids: (U, max_characters_per_token), of the distinct words; `None` for word-input models.
         input_ids: (U,) int64, their word ids, `<UNK>` for words outside the vocabulary.
         forward_index: (B, T) int64, which of the distinct words the forward stream reads.
         forward_targets: (B, T) int64, word id of the next word; `IGNORED_TARGET` after the end of a row.
@@ -215,7 +215,7 @@ class _Assembler:
         )
 
     def _join_inputs(self, parts: list[StreamPart]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """All inputs, the unknown words of all parts numbered together, and those words' rows, each (1, 50)."""
+        """All inputs, the unknown words of all parts numbered together, and those words' rows, each of shape (1, n)."""
         numbers: dict[str, int] = {}
         rows: list[np.ndarray] = []
         joined = []

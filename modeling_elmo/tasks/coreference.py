@@ -134,7 +134,7 @@ def run(data: CoreferenceArguments, model_arguments: ModelArguments, training: C
         model,
         tokenizer,
         examples,
-        {name: metrics_of(name) for name in splits},
+        metrics_of,
         data,
         model_arguments,
         training,

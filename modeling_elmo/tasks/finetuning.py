@@ -1,6 +1,6 @@
 """Fine-tuning of a task head: the model or its baseline, training with Trainer, prediction."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,11 @@ def baseline_config(tokenizer: ElmoTokenizer, word_size: int = 100, character_si
     )
 
 
+def label_options(labels: Sequence[str]) -> dict[str, dict]:
+    """The names and numbers of the labels, for a configuration."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+
+
 class ChangedExamples(Dataset):
     """Examples that `change` makes anew out of others for each epoch.
 
@@ -146,7 +151,7 @@ def finetune(
     model,
     tokenizer: ElmoTokenizer,
     examples: dict[str, list[dict[str, Any]]],
-    compute_metrics: Metrics | Mapping[str, Metrics],
+    metrics_of: Callable[[str], Metrics],
     data: DataArguments,
     arguments: ModelArguments,
     training: FinetuningArguments,
@@ -164,7 +169,7 @@ def finetune(
     Args:
         model, tokenizer: of [`load_model`].
         examples: of each split.
-        compute_metrics: from Trainer's predictions for a split; or, by split, a function for each of them.
+        metrics_of: for the name of a split, what makes metrics of Trainer's predictions for it.
         data, arguments, training: options.
         summary: for the model card, what the model is.
         usage: for the model card, Python code in which `{name}` is the model; by default that of its Auto class.
@@ -190,12 +195,12 @@ def finetune(
             cache = LayerCache.build(data.cache_layers, model.elmo, everything, data.cache_dtype)
         keep_characters = model.config.context_free_size > 0
         sets = {name: CachedLayersDataset(split, cache, keep_characters) for name, split in sets.items()}
-    if not isinstance(compute_metrics, Mapping):
-        compute_metrics = dict.fromkeys(examples, compute_metrics)
     card = {
         "summary": summary,
         "origin": describe_training(data, arguments, training, train_size or len(examples["train"])),
         "word_splitting": tokenizer.word_splitting,
+        "datasets": hub_names(data.dataset_name),
+        "base_model": next(iter(hub_names(arguments.model_name_or_path)), None),
         "usage": usage and usage.format(name=checkpoint_name(training)),
     }
     trainer = TaskTrainer(
@@ -205,7 +210,7 @@ def finetune(
         train_dataset=sets["train"],
         eval_dataset=sets["validation"],
         processing_class=tokenizer,
-        compute_metrics=compute_metrics["validation"],
+        compute_metrics=metrics_of("validation"),
         optimizers=(make_optimizer(model, arguments, training), None),
         card=card,
     )
@@ -218,7 +223,7 @@ def finetune(
     predictions = {}
     # First the validation data, which may choose what the model predicts the others with and is saved with.
     for name in sorted((name for name in examples if name != "train"), key=lambda name: name != "validation"):
-        trainer.compute_metrics = compute_metrics[name]
+        trainer.compute_metrics = metrics_of(name)
         predictions[name] = trainer.predict(sets[name], metric_key_prefix=name)
         trainer.log_metrics(name, predictions[name].metrics)
         trainer.save_metrics(name, predictions[name].metrics)
@@ -229,6 +234,11 @@ def finetune(
     if training.push_to_hub:
         trainer.push_to_hub()
     return trainer, predictions, metrics
+
+
+def hub_names(name: str | None) -> list[str]:
+    """The name as a list, empty where there is none, or it is a folder's here."""
+    return [] if name is None or Path(name).exists() else [name]
 
 
 def last_checkpoint(output_dir: str) -> str | None:

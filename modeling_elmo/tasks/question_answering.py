@@ -108,7 +108,7 @@ def run(data: QuestionArguments, model_arguments: ModelArguments, training: Fine
         model,
         tokenizer,
         {name: kept.examples for name, kept in windows.items()},
-        {name: metrics_of(name) for name in splits},
+        metrics_of,
         data,
         model_arguments,
         training,

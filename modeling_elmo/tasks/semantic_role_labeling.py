@@ -16,7 +16,7 @@ from ..modeling_elmo_semantic_role_labeling import ElmoForSemanticRoleLabeling
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .conll2012 import Document, Sentence, read_conll2012, write_conll2012
 from .examples import words_labels
-from .finetuning import finetune, load_model
+from .finetuning import finetune, label_options, load_model
 from .ontonotes_rows import documents_from_dataset
 from .raw_text import LocatedSentence, locate_sentences
 from .reports import write_summary
@@ -64,18 +64,16 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
         if not any(item.sentence.frames for item in items):
             raise ValueError(f"the {name} data have no predicates: columns 7 and 8 name their lemmas and senses")
     labels = role_labels(splits["train"])
-    label2id = {label: index for index, label in enumerate(labels)}
     tokenizer, model = load_model(
         model_arguments,
         ElmoForSemanticRoleLabeling,
         (item.sentence.words for item in splits["train"]),
-        num_labels=len(labels),
-        id2label=dict(enumerate(labels)),
-        label2id=label2id,
+        **label_options(labels),
         label_scheme="BIO",
     )
     examples = {
-        name: role_examples(tokenizer, (item.sentence for item in items), label2id) for name, items in splits.items()
+        name: role_examples(tokenizer, (item.sentence for item in items), model.config.label2id)
+        for name, items in splits.items()
     }
 
     def arguments_of(name: str, logits: np.ndarray) -> list[list[tuple[str, tuple[int, int]]]]:
@@ -90,7 +88,7 @@ def run(data: DataArguments, model_arguments: ModelArguments, training: Finetuni
         model,
         tokenizer,
         examples,
-        {name: metrics_of(name) for name in splits},
+        metrics_of,
         data,
         model_arguments,
         training,

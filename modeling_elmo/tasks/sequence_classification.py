@@ -1,9 +1,9 @@
 """The recipe for texts and pairs of texts: classes, several labels at once, or numbers."""
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,14 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import make_pipeline, make_union
 from transformers import AutoModelForSequenceClassification, set_seed
 
 from tokenization_elmo import ElmoTokenizer
 
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import Text, encode_texts
-from .finetuning import finetune, load_model
+from .finetuning import finetune, label_options, load_model
 from .reports import write_summary
 from .sentiment_trees import read_trees
 from .splits import load_splits
@@ -110,7 +109,7 @@ def run(data: TextArguments, model_arguments: ModelArguments, training: Finetuni
         model,
         tokenizer,
         examples,
-        task.compute_metrics,
+        lambda name: task.compute_metrics,
         data,
         model_arguments,
         training,
@@ -225,12 +224,7 @@ class Task:
     def config(self) -> dict[str, Any]:
         if not self.labels:
             return {"problem_type": self.kind, "num_labels": 1}
-        return {
-            "problem_type": self.kind,
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: index for index, label in enumerate(self.labels)},
-        }
+        return {"problem_type": self.kind, **label_options(self.labels)}
 
     @property
     def main_metric(self) -> str:
@@ -314,35 +308,25 @@ def correlation(measure: Callable, targets: np.ndarray, decisions: np.ndarray) -
 # Bag of words
 
 
-@functools.cache
-def _splitter() -> ElmoTokenizer:
-    return ElmoTokenizer()
-
-
-def words_of(item: LabelledText) -> list[Sequence[str]]:
-    """The words of each of an item's texts."""
-    return [_splitter().split_words(text) if isinstance(text, str) else text for text in item.texts]
-
-
 def bag_of_words(task: Task, splits: dict[str, list[LabelledText]]) -> dict[str, dict[str, float]]:
     """What a linear model over words and pairs of neighbours reaches, as a yardstick: logistic regression, or ridge
     regression for numbers. Of a pair of texts each has its own features."""
-    sides = 1 if splits["train"][0].pair is None else 2
-    rows = {name: [words_of(item) for item in items] for name, items in splits.items()}
-    counts = FeatureUnion([(f"text{side}", _counter(side)) for side in range(sides)])
+    split_words = ElmoTokenizer().split_words
+    rows = {
+        name: [[split_words(text) if isinstance(text, str) else text for text in item.texts] for item in items]
+        for name, items in splits.items()
+    }
+    # Of each text, which is words already.
+    counters = [
+        CountVectorizer(
+            preprocessor=itemgetter(side), tokenizer=list, token_pattern=None, ngram_range=(1, 2), binary=True
+        )
+        for side in range(1 if splits["train"][0].pair is None else 2)
+    ]
     linear = Ridge() if task.kind == "regression" else LogisticRegression(max_iter=1000)
     if task.kind == "multi_label_classification":
         linear = OneVsRestClassifier(linear)
-    model = make_pipeline(counts, linear).fit(rows["train"], task.targets(splits["train"]))
+    model = make_pipeline(make_union(*counters), linear).fit(rows["train"], task.targets(splits["train"]))
     return {
         name: task.score(task.targets(splits[name]), model.predict(rows[name])) for name in rows if name != "train"
     }
-
-
-def _counter(side: int) -> Any:
-    def choose(rows: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
-        return [row[side] for row in rows]
-
-    # The texts are words already.
-    counter = CountVectorizer(ngram_range=(1, 2), tokenizer=list, token_pattern=None, lowercase=False, binary=True)
-    return make_pipeline(FunctionTransformer(choose), counter)

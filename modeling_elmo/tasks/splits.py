@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..extras import require
 from .arguments import DataArguments
 
 
@@ -39,9 +40,8 @@ def load_splits(
         group: what items have in common that must not stand on both sides of a split, the premise for instance.
     """
     if data.dataset_name is not None:
-        from datasets import load_dataset
-
-        loaded = load_dataset(data.dataset_name, data.dataset_config_name)
+        datasets = require("datasets", "train", f"reading the data set {data.dataset_name}")
+        loaded = datasets.load_dataset(data.dataset_name, data.dataset_config_name)
         splits = {name: read_rows(loaded[name]) for name in ("train", "validation", "test") if name in loaded}
         if "train" not in splits:
             raise ValueError(f"{data.dataset_name} has no split 'train', only {sorted(loaded)}")

@@ -10,7 +10,7 @@ from transformers import AutoModelForTokenClassification, set_seed
 from ..text_files import suffix
 from .arguments import DataArguments, FinetuningArguments, ModelArguments, parse_arguments
 from .examples import encode_tagged, words_labels
-from .finetuning import finetune, load_model
+from .finetuning import finetune, label_options, load_model
 from .reports import write_summary
 from .splits import load_splits
 from .tables import require_columns
@@ -69,14 +69,11 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
                 if data.label_scheme == "BIOES":
                     item.labels = to_bioes(item.labels)
     labels = sorted({label for item in splits["train"] for label in item.labels})
-    label2id = {label: index for index, label in enumerate(labels)}
     tokenizer, model = load_model(
         model_arguments,
         AutoModelForTokenClassification,
         (item.words for item in splits["train"]),
-        num_labels=len(labels),
-        id2label=dict(enumerate(labels)),
-        label2id=label2id,
+        **label_options(labels),
         label_scheme=data.label_scheme if entities else "none",
     )
     # A label that training never showed cannot be learnt: at such a word any prediction is wrong.
@@ -84,7 +81,7 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
         name: encode_tagged(
             tokenizer,
             [item.words for item in items],
-            [[label2id.get(label, -100) for label in item.labels] for item in items],
+            [[model.config.label2id.get(label, -100) for label in item.labels] for item in items],
         )
         for name, items in splits.items()
     }
@@ -102,7 +99,7 @@ def run(data: TaggingArguments, model_arguments: ModelArguments, training: Finet
         model,
         tokenizer,
         examples,
-        {name: metrics_of(name) for name in splits},
+        metrics_of,
         data,
         model_arguments,
         training,

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,24 +34,34 @@ def sharded_dataset(lines, num_shards):
     return open_corpus(Dataset.from_dict({"text": lines}).to_iterable_dataset(num_shards=num_shards))
 
 
-def rows_of(corpus, plan, rows=None, lane=0) -> dict[int, list[tuple[int, str]]]:
+def rows_of(corpus, plan, rows=None, lane=0) -> dict[int, list[str]]:
     rows = range(plan.batch_size) if rows is None else rows
     feed = RecordFeed(corpus, plan, lane, rows)
     return {row: rest_of(feed, index) for index, row in enumerate(rows)}
 
 
-def rest_of(feed, index) -> list[tuple[int, str]]:
+def rest_of(feed, index) -> list[str]:
     return list(iter(lambda: feed.take(index), None))
+
+
+def rows_of_epochs(corpus, plan) -> list[dict[int, list[str]]]:
+    """What the rows have in each epoch, where those with fewer epochs begin those with more."""
+    until = [rows_of(corpus, replace(plan, num_epochs=count)) for count in range(plan.num_epochs + 1)]
+    for before, after in zip(until, until[1:], strict=False):
+        assert all(after[row][: len(before[row])] == before[row] for row in before)
+    return [
+        {row: after[row][len(before[row]) :] for row in after} for before, after in zip(until, until[1:], strict=False)
+    ]
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_every_record_once_an_epoch_and_rows_equally_long(corpus, lines, shuffle):
     plan = StreamPlan(7, shuffle=shuffle, shuffle_buffer=100, num_epochs=3)
-    rows = rows_of(corpus, plan)
-    for epoch in range(3):
-        dealt = [[record for of, record in row if of == epoch] for row in rows.values()]
-        assert Counter(record for row in dealt for record in row) == Counter(lines)
-        lengths = [sum(map(corpus.weight, row)) for row in dealt]
+    epochs = rows_of_epochs(corpus, plan)
+    assert len(epochs) == 3
+    for rows in epochs:
+        assert Counter(record for row in rows.values() for record in row) == Counter(lines)
+        lengths = [sum(map(corpus.weight, row)) for row in rows.values()]
         assert max(lengths) - min(lengths) <= 41
 
 
@@ -58,17 +69,17 @@ def test_the_order_depends_on_seed_and_epoch_and_nothing_else(corpus):
     plan = StreamPlan(4, seed=1, shuffle_buffer=100, num_epochs=2)
     rows = rows_of(corpus, plan)
     assert rows_of(corpus, plan) == rows
-    first, second = ([record for of, record in rows[0] if of == epoch] for epoch in (0, 1))
-    assert first != second
+    first, second = rows_of_epochs(corpus, plan)
+    assert first[0] != second[0]
     assert rows_of(corpus, StreamPlan(4, seed=2, shuffle_buffer=100, num_epochs=2)) != rows
-    assert rows_of(corpus, StreamPlan(4, seed=1, shuffle_buffer=100, num_epochs=1))[0] == [(0, each) for each in first]
+    assert rows_of(corpus, StreamPlan(4, seed=1, shuffle_buffer=100, num_epochs=1)) == first
 
 
 def test_without_shuffling_a_single_row_is_the_corpus(corpus):
     in_order = [record for shard in range(5) for record in corpus.records(shard)]
     for buffer in (1, 17, 10_000):
         plan = StreamPlan(1, shuffle=False, shuffle_buffer=buffer, num_epochs=1)
-        assert [record for _, record in rows_of(corpus, plan)[0]] == in_order
+        assert rows_of(corpus, plan)[0] == in_order
 
 
 def test_a_row_is_the_same_whoever_else_is_kept(corpus):
@@ -92,7 +103,7 @@ def test_lanes_share_the_shards_of_remote_data(lines, num_shards, batch_size, la
         for row in rows_of(corpus, plan, range(lane * width, (lane + 1) * width), lane).values()
         for each in row
     ]
-    assert Counter(dealt) == Counter((epoch, line) for epoch in (0, 1) for line in lines)
+    assert Counter(dealt) == Counter(2 * lines)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

@@ -24,6 +24,7 @@ from modeling_elmo.pretraining import run, texts
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining.checkpoints import check_same_run, load_tensors, saved_checkpoints
 from modeling_elmo.pretraining.evaluation import Perplexity
+from modeling_elmo.pretraining.trainer import PretrainingTrainer
 
 TINY = {
     "character_embedding_size": 4,
@@ -88,7 +89,11 @@ def losses_of(output_dir: Path) -> list[float]:
 
 
 def assert_same_weights(first: Path, second: Path, **tolerance):
-    first, second = (load_file(newest(each) / "model.safetensors") for each in (first, second))
+    assert_same_weights_in(newest(first), newest(second), **tolerance)
+
+
+def assert_same_weights_in(first: Path, second: Path, **tolerance):
+    first, second = (load_file(folder / "model.safetensors") for folder in (first, second))
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(first[name], second[name], **(tolerance or {"rtol": 0, "atol": 0}), msg=name)
@@ -350,6 +355,18 @@ def test_a_signal_saves_before_leaving(tmp_path, corpus, number):
     assert result.returncode == 0, result.stderr
     assert "stopped at step 4" in result.stdout
     assert newest(tmp_path / "run").name == "step-00000004"
+
+
+def test_a_run_may_end_where_it_was_stopped(tmp_path, corpus, monkeypatch, capsys):
+    monkeypatch.setattr(PretrainingTrainer, "_must_stop", lambda self, stop: self.state.step == 4)
+    options = {"save_steps": 100, "eval_steps": 100, "schedule": "constant"}
+    output = train(tmp_path, corpus, "run", **options, max_steps=8)
+    assert [each["step"] for each in state_of(output)["evaluations"]] == [0]
+    train(tmp_path, corpus, "run", **options, max_steps=4)
+    printed = capsys.readouterr().out
+    assert "stopped at step 4" in printed
+    assert re.search(r"best held-out perplexity: [\d.]+ forward, [\d.]+ backward at step 4 ", printed)
+    assert_same_weights_in(output, newest(output))
 
 
 def train_in_two_processes(recipe: Path, timeout: float = 500):

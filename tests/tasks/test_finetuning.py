@@ -10,7 +10,7 @@ from modeling_elmo import ElmoForTokenClassification, ElmoModel, ElmoTokenizer
 from modeling_elmo.task_model import CONTEXT_FREE_SCALE
 from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
-from modeling_elmo.tasks.finetuning import TaskTrainer, finetune, load_model, make_optimizer
+from modeling_elmo.tasks.finetuning import TaskTrainer, finetune, hub_names, load_model, make_optimizer
 from modeling_elmo.tasks.layer_cache import CachedLayersDataset, LayerCache
 from modeling_elmo.tasks.question_answering import texts_of
 from modeling_elmo.tasks.sequence_classification import LabelledText
@@ -131,7 +131,7 @@ def test_label_smoothing_would_train_no_crf(make_model, tmp_path):
     training = FinetuningArguments(str(tmp_path), label_smoothing_factor=0.1)
     model = make_model(ElmoForTokenClassification)
     with pytest.raises(ValueError, match="--label_smoothing_factor is for texts of one class each"):
-        finetune(model, ElmoTokenizer(), {"train": []}, {}, data, arguments, training, "")
+        finetune(model, ElmoTokenizer(), {"train": []}, dict.get, data, arguments, training, "")
 
 
 def test_predictions_keep_their_order_when_training_groups_by_length(make_model, tmp_path):
@@ -201,7 +201,7 @@ def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypa
     model = make_model(model_class=ElmoForTokenClassification, num_labels=2)
     examples = {"train": [], "validation": []}
     with pytest.raises(Filled):
-        finetune(model, ElmoTokenizer(), examples, {}, data, None, FinetuningArguments(str(tmp_path)), "")
+        finetune(model, ElmoTokenizer(), examples, dict.get, data, None, FinetuningArguments(str(tmp_path)), "")
 
 
 def test_a_checkpoint_in_half_precision_is_trained_in_full(make_model, tmp_path):
@@ -210,3 +210,8 @@ def test_a_checkpoint_in_half_precision_is_trained_in_full(make_model, tmp_path)
     arguments = ModelArguments(model_name_or_path=str(tmp_path))
     model = load_model(arguments, AutoModelForTokenClassification, WORDS, num_labels=3)[1]
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_only_what_is_no_folder_is_a_name_on_the_hub(tmp_path):
+    assert hub_names("someone/elmo") == ["someone/elmo"]
+    assert hub_names(str(tmp_path)) == hub_names(None) == []

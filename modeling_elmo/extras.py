@@ -1,0 +1,17 @@
+"""Libraries that only some of the package's work needs, the extras of pyproject.toml."""
+
+import importlib
+from types import ModuleType
+
+
+def require(module: str, extra: str, what: str) -> ModuleType:
+    """The module, which `what` needs.
+
+    Raises:
+        ImportError: it is not installed; the message says which extra brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        library = module.partition(".")[0]
+        raise ImportError(f"{what} needs {library}: pip install 'modeling-elmo[{extra}]'") from error
