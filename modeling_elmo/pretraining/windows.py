@@ -215,7 +215,7 @@ class _Assembler:
         )
 
     def _join_inputs(self, parts: list[StreamPart]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """All inputs, the unknown words of all parts numbered together, and those words' rows, each of shape (1, n)."""
+        """All inputs, the unknown words of all parts numbered together, and the rows of those words, (1, n) each."""
         numbers: dict[str, int] = {}
         rows: list[np.ndarray] = []
         joined = []
