@@ -90,7 +90,8 @@ class PreparedWeights:
 
     def __init__(self, make_product: Callable = prepare):
         self._make_product = make_product
-        self._key, self._products = None, None
+        # Of what they were made, and they: set together, since other threads may use other types.
+        self._made: tuple[tuple | None, LaneProducts] = (None, [])
 
     def __reduce__(self):
         # Packed weights can be neither copied nor pickled, and need not be.
@@ -103,10 +104,11 @@ class PreparedWeights:
         if weights.input.device.type != "cpu":  # nothing to prepare there, and fingerprints would wait for the device
             return self._make(weights.rounded(product_type, dtype))
         key = (product_type, *(fingerprint(source) for source in sources))
-        if key != self._key:
-            self._products = self._make(weights.rounded(product_type, dtype))
-            self._key = key
-        return self._products
+        made_of, products = self._made
+        if key != made_of:
+            products = self._make(weights.rounded(product_type, dtype))
+            self._made = key, products
+        return products
 
     def _make(self, weights: Weights) -> LaneProducts:
         return [

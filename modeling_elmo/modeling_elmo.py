@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -198,7 +199,7 @@ class ElmoModel(ElmoPreTrainedModel):
     # Vectors of known words, computed once
 
     @torch.no_grad()
-    def cache_words(self, character_ids: torch.Tensor):
+    def cache_words(self, character_ids: torch.Tensor | np.ndarray):
         """Precomputes the token vectors of a vocabulary, and freezes the biLM.
 
         From then on `input_ids` below the table's length find their vector there and need no characters. The unknown
@@ -211,6 +212,8 @@ class ElmoModel(ElmoPreTrainedModel):
         self.freeze_bilm()
         if self.token_encoder.character_cnn is None:
             return  # its word embedding is such a table
+        if isinstance(character_ids, np.ndarray):
+            character_ids = character_ids.copy()  # PyTorch knows no arrays that are read-only, as the tokenizer's
         rows = torch.as_tensor(character_ids, device=self.device)
         self._check_characters(rows, 2)
         if self.token_encoder.word_embeddings is not None:
@@ -427,12 +430,13 @@ class ElmoModel(ElmoPreTrainedModel):
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode, and as it was afterwards."""
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in modes:  # parts may be in evaluation mode while others train
+            module.training = training
 
 
 def check_range(name: str, ids: torch.Tensor, size: int, key: str):

@@ -37,7 +37,7 @@ class Int8Product:
 
     def __call__(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         weight = self.for_few_rows if x.shape[0] < ROWS_FOR_AMX else self.for_many_rows
-        product = torch.ops.quantized.linear_dynamic(x.contiguous(), weight, self.reduce_range)
+        product = torch.ops.quantized.linear_dynamic(x.float().contiguous(), weight, self.reduce_range)
         return product if added is None else product.add_(added)
 
 
@@ -61,17 +61,18 @@ class Int8Linear(nn.Module):
     def __init__(self, layer: nn.Linear):
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
-        self._key, self._product = None, None
+        self._made = (None, None)  # of what the product was made, and it
 
     def __getstate__(self):
-        return self.__dict__ | {"_key": None, "_product": None}  # packed weights can be neither copied nor pickled
+        return self.__dict__ | {"_made": (None, None)}  # packed weights can be neither copied nor pickled
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         key = tuple(map(fingerprint, self.parameters()))
-        if key != self._key:
-            self._product = Int8Product(self.weight.t(), self.bias)
-            self._key = key
-        return self._product(x)
+        made_of, product = self._made
+        if key != made_of:
+            product = Int8Product(self.weight.t(), self.bias)
+            self._made = key, product
+        return product(x).to(x.dtype)
 
 
 def prepare_int8(weight: torch.Tensor | None, bias: torch.Tensor | None = None) -> Int8Product | None:

@@ -167,7 +167,7 @@ def _score_batch(model: ElmoForPreTraining, tokenizer, sentences: list[list[str]
             losses = model.softmax.exact_loss(hidden[:, seen][is_pair], ids[:, predicted][is_pair])
             if losses.isnan().any():  # which would stand for "nothing is predicted"
                 raise ValueError("the model gives nan: its weights are damaged, or too large for their type")
-            surprisal[:, predicted][is_pair] = losses
+            surprisal[:, predicted][is_pair] = losses.float()
             surprisals.append(surprisal.cpu().numpy())
     known = (ids != tokenizer.unk_token_id).cpu().numpy()
     for row, words in enumerate(sentences):

@@ -152,4 +152,6 @@ def left_aligned(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def gather_words(vectors: torch.Tensor, index: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """`(batch, sequence, size)`, `(batch, n)`, `(batch, n)` of [`left_aligned`] -> `(batch, n, size)`, 0 where masked:
     behind a text's words the index goes on with those of another."""
+    if vectors.shape[1] == 0:  # then the mask is one position wide all the same
+        return vectors.new_zeros(*mask.shape, vectors.shape[-1])
     return vectors.gather(1, index[..., None].expand(-1, -1, vectors.shape[-1])) * mask[..., None]

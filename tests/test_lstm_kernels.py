@@ -217,6 +217,28 @@ def test_a_used_layer_can_be_copied_and_pickled():
         torch.testing.assert_close(twin(*arguments)[0], expected)
 
 
+def test_threads_get_products_of_their_own_type(monkeypatch):
+    """Autocast is a thread's own, the prepared weights are all threads': another may come while one looks for its."""
+    parameters = torch.ones(1, 2, 8), torch.ones(1, 2, 8), torch.ones(1, 8), None
+    prepared = lstm_kernels.PreparedWeights(lambda weight, bias=None: weight)
+    others = []
+
+    def type_of_products(dtype):
+        products = prepared.get([None], lstm_kernels.Weights(*parameters), dtype, torch.float32)
+        return products[0][0].dtype
+
+    class Unchanged:
+        def __eq__(self, other):
+            if not others:
+                others.append(None)
+                others.append(type_of_products(torch.bfloat16))
+            return True
+
+    monkeypatch.setattr(lstm_kernels, "fingerprint", lambda source: Unchanged())
+    assert [type_of_products(torch.float32) for _ in range(3)] == 3 * [torch.float32]
+    assert others == [None, torch.bfloat16]
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_directions_on_threads_change_nothing(mode, monkeypatch):
     layer = make_layer()

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -299,7 +300,11 @@ def test_cached_words_take_numpy_and_the_default_mask(make_model, vocabulary_bat
     table, known, _ = vocabulary_batch
     model = make_model()
     expected = outputs_of(model, known).last_hidden_state
-    model.cache_words(table.numpy())
+    array = table.numpy().copy()
+    array.flags.writeable = False  # as the tokenizer's, of which PyTorch would warn
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.cache_words(array)
     torch.testing.assert_close(
         outputs_of(model, {"input_ids": known["input_ids"]}).last_hidden_state, expected, rtol=0, atol=1e-6
     )

@@ -114,6 +114,17 @@ def test_heads_are_quantized_too(make_model, make_batch, sentences):
     assert 0 < difference < 0.1
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_twin_runs_in_short_types(model, character_ids, dtype):
+    twin = quantize(model)
+    expected = twin(character_ids).last_hidden_state
+    with torch.autocast("cpu", dtype=dtype), torch.no_grad():
+        torch.testing.assert_close(twin(character_ids).last_hidden_state.float(), expected, rtol=0, atol=0.02)
+    result = twin.to(dtype)(character_ids).last_hidden_state
+    assert result.dtype == dtype
+    torch.testing.assert_close(result.float(), expected, rtol=0, atol=0.02)
+
+
 def test_kernels_for_many_rows_give_what_those_for_few_give(monkeypatch):
     """On processors with AMX these are two."""
     torch.manual_seed(0)

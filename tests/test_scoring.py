@@ -1,5 +1,6 @@
 """ELMo as a language model: surprisal against a plain computation, totals, substitutes, the commands."""
 
+import copy
 import json
 import math
 import os
@@ -51,6 +52,15 @@ def test_surprisal_equals_a_plain_computation(language_model, tokenizer):
             assert found.forward[position] == pytest.approx(float(expected), abs=1e-5)
             expected = -plain_log_probabilities(language_model, backward[position])[ids[position - 1]]
             assert found.backward[position - 1] == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_models_in_double_precision(make_model, tokenizer):
+    model = make_model(ElmoForPreTraining)
+    expected, found = (
+        list(modeling_elmo.score(each, SENTENCES, tokenizer)) for each in (model, copy.deepcopy(model).double())
+    )
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one.forward, other.forward, rtol=1e-5)
 
 
 def test_words_added_to_the_tokenizer_are_scored_as_unknown(language_model):

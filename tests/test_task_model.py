@@ -9,6 +9,7 @@ from modeling_elmo import (
     ElmoForPreTraining,
     ElmoForQuestionAnswering,
     ElmoForSemanticRoleLabeling,
+    ElmoForSequenceClassification,
     ElmoForTokenClassification,
     ElmoTokenizer,
 )
@@ -58,6 +59,23 @@ def test_from_text_to_answers_in_training_mode_and_where_the_configuration_asks_
     expected = model.resolve(document, TOKENIZER)
     model.config.return_dict = False
     assert model.train().resolve(document, TOKENIZER) == expected
+
+
+def test_parts_that_are_frozen_in_training_stay_so():
+    model = make_head(ElmoForCoreferenceResolution).train()
+    model.standardizations.eval()
+    modes = [module.training for module in model.modules()]
+    model.resolve([["Ann", "left"], ["She", "sings"]], TOKENIZER)
+    assert [module.training for module in model.modules()] == modes and not all(modes)
+
+
+@pytest.mark.parametrize("num_representations", [1, 2])
+@pytest.mark.parametrize("model_class", [ElmoForSequenceClassification, ElmoForQuestionAnswering])
+def test_texts_without_any_position(model_class, num_representations):
+    batch = TOKENIZER(["", ""], add_special_tokens=False, padding=True, return_tensors="pt")
+    batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
+    outputs = make_head(model_class, num_representations=num_representations)(**batch)
+    assert outputs[0].shape[0] == 2 and outputs[0].isfinite().all()
 
 
 def test_boundaries_among_characters_that_are_no_bytes_need_word_ids(make_model):

@@ -302,10 +302,12 @@ class ElmoTokenizer(TokenizersBackend):
     def split_words(self, text: str) -> list[str]:
         """The words of a raw text, as they stand in it."""
         whole = _without_surrogates(text)
-        if all(token.special for token in self.added_tokens_decoder.values()):
+        split_special_tokens = self.split_special_tokens
+        if split_special_tokens and all(token.special for token in self.added_tokens_decoder.values()):
             spans = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(whole)]
         else:  # words that were added by hand may have spaces in them
-            spans = self._view(False, True)._tokenizer.encode(whole, add_special_tokens=False).offsets
+            backend = self._view(False, split_special_tokens)._tokenizer
+            spans = backend.encode(whole, add_special_tokens=False).offsets
         return [text[start:end] for start, end in spans]
 
     def encode_words(self, words: Sequence[str]) -> np.ndarray:
@@ -460,6 +462,7 @@ class ElmoTokenizer(TokenizersBackend):
         backend = Tokenizer(shared.model)
         backend.normalizer = shared.normalizer
         backend.post_processor = shared.post_processor
+        backend.encode_special_tokens = split_special_tokens
         if not is_split_into_words:
             backend.pre_tokenizer = shared.pre_tokenizer
             added = [token for _, token in sorted(shared.get_added_tokens_decoder().items())]

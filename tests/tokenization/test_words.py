@@ -64,6 +64,19 @@ def test_words_added_by_hand_stay_whole():
     tokenizer = ElmoTokenizer()
     tokenizer.add_tokens(["New York"])
     assert tokenizer.split_words("in New York, \ud800.") == ["in", "New York", ",", "\ud800", "."]
+    # Special tokens in a text are ordinary text still.
+    text = "<S>old</S> New York"
+    words = ["<", "S", ">", "old", "<", "/", "S", ">", "New York"]
+    assert tokenizer.split_words(text) == words
+    assert [text[start:end] for start, end in tokenizer(text, return_offsets_mapping=True)["offset_mapping"]][
+        1:-1
+    ] == words
+
+
+def test_special_tokens_stay_whole_where_they_are_asked_to():
+    tokenizer = ElmoTokenizer(["costs"], extra_special_tokens=["[NUM]"], split_special_tokens=False)
+    assert tokenizer.split_words("it costs [NUM].") == ["it", "costs", "[NUM]", "."]
+    assert tokenizer("it costs [NUM].").tokens() == ["<S>", "<UNK>", "costs", "[NUM]", "<UNK>", "</S>"]
 
 
 def test_unknown_splitting_is_an_error():
