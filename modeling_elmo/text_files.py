@@ -102,6 +102,11 @@ def split_columns(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
 
 
+def as_field(value: str) -> str:
+    """A field that [`split_columns`] gives back: tabs and line ends in it become spaces."""
+    return re.sub(r"[\t\r\n]", " ", value)
+
+
 def suffix(path: str | Path) -> str:
     """The ending that says what is in a file, in small letters: `.tsv` of `train.TSV.gz`."""
     path = Path(path)

@@ -107,6 +107,9 @@ class FinetuningArguments(TrainingArguments):
         for name in ("dataloader_drop_last", "prediction_loss_only", "batch_eval_metrics"):
             if getattr(self, name):  # Trainer heeds them where it evaluates, too
                 raise ValueError(f"the recipes need the predictions for all examples at once: leave --{name} out")
+        for name in ("bf16_full_eval", "fp16_full_eval"):
+            if getattr(self, name):  # after it Trainer has no others left to save
+                raise ValueError(f"--{name} would round the weights of the model that is saved: leave it out")
         if not self.eval_do_concat_batches:
             raise ValueError("the recipes need the predictions as one array: leave --eval_do_concat_batches out")
 

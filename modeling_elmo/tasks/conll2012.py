@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..text_files import FormatError, numbered_lines, split_columns
+from ..text_files import FormatError, as_field, numbered_lines, split_columns
 
 Span = tuple[int, int]  # first and last word, both included
 
@@ -194,7 +194,16 @@ def write_conll2012(documents: Iterable[Document], path: str | Path):
                     lemma, sense = (frames[i].lemma, frames[i].sense) if i in frames else ("-", "-")
                     if i in frames and sense in _NOTHING:
                         sense = "?"  # which says that the word is a predicate
-                    fields = [document.key, str(document.part), str(i), word, sentence.tags[i], "*", lemma, sense]
+                    fields = [
+                        document.key,
+                        str(document.part),
+                        str(i),
+                        as_field(word),
+                        sentence.tags[i],
+                        "*",
+                        lemma,
+                        sense,
+                    ]
                     fields += ["-", sentence.speakers[i], "*", *(column[i] for column in columns), chains[position]]
                     out.write("\t".join(fields) + "\n")
                     position += 1

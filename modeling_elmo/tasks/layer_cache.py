@@ -7,13 +7,16 @@ kept once: the two of a pair each for itself, and a premise that has many hypoth
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -95,18 +98,25 @@ class LayerCache:
         inputs = [name for name, reader in read.items() if reader is not None]
         texts = {text_key(text): text for example in examples for text in split_texts(example, inputs)}
         info = {"bilm": fingerprint(model), "dtype": dtype, "inputs": inputs}
-        cache = cls.open(folder)
-        if cache is not None:
-            if cache.info != info:
-                raise ValueError(
-                    f"{folder} has the layers of another biLM or dtype ({cache.info}, here {info}): name another "
-                    "folder or delete it"
-                )
-            if all(key in cache._rows for key in texts):
-                return cache
-            logger.info("the layer cache in %s lacks some texts and is made anew", folder)
-            del cache  # which would keep the space that its file takes
         folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):
+            cache = cls.open(folder)
+            if cache is not None:
+                if cache.info != info:
+                    raise ValueError(
+                        f"{folder} has the layers of another biLM or dtype ({cache.info}, here {info}): name another "
+                        "folder or delete it"
+                    )
+                if all(key in cache._rows for key in texts):
+                    return cache
+                logger.info("the layer cache in %s lacks some texts and is made anew", folder)
+                del cache  # which would keep the space that its file takes
+            cls._write(folder, model, texts, info)
+            return cls(folder)
+
+    @staticmethod
+    def _write(folder: Path, model: ElmoModel, texts: dict[bytes, Example], info: dict[str, Any]):
+        """Computes the layers of `texts`, by their keys, into files of the folder."""
         # Written last: without it the folder is no cache.
         for name in ("cache.json", "layers.npy"):
             (folder / name).unlink(missing_ok=True)
@@ -114,11 +124,11 @@ class LayerCache:
         keys = sorted(texts, key=lambda key: -num_tokens(texts[key]))
         starts = np.cumsum([0, *(num_tokens(texts[key]) for key in keys)])
         shape = (int(starts[-1]), model.config.num_hidden_layers + 1, model.config.layer_size)
-        size = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize
+        size = np.prod(shape, dtype=float) * np.dtype(info["dtype"]).itemsize
         logger.info("layers of %d texts, %d tokens: %.2f GB in %s", len(keys), shape[0], size / 1e9, folder)
         # A file in memory that runs out of space ends the process without a word.
         require_space(folder, size, "the layers")
-        file = np.lib.format.open_memmap(folder / "layers.npy", "w+", dtype=dtype, shape=shape)
+        file = np.lib.format.open_memmap(folder / "layers.npy", "w+", dtype=info["dtype"], shape=shape)
         with tqdm(total=shape[0], desc="biLM layers", unit="token", unit_scale=True) as progress:
             for first, last in batches(starts):
                 layers = compute_layers(model, [texts[key] for key in keys[first:last]])
@@ -128,7 +138,22 @@ class LayerCache:
         stored = np.array([np.frombuffer(key, np.uint8) for key in keys]).reshape(len(keys), -1)
         np.savez(folder / "texts.npz", keys=stored, starts=starts)
         (folder / "cache.json").write_text(json.dumps(info) + "\n", encoding="utf-8")
-        return cls(folder)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Waits until no other process works in the folder with this, several runs that share a cache for instance."""
+    if not os.access(folder, os.W_OK):  # then the cache can only be read
+        yield
+        return
+    lock = FileLock(folder / "lock")
+    try:
+        acquired = lock.acquire(blocking=False)
+    except Timeout:
+        logger.warning("another process makes the layer cache in %s: waiting until it is done", folder)
+        acquired = lock.acquire()
+    with acquired:
+        yield
 
 
 class CachedLayersDataset(Dataset):

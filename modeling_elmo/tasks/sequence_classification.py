@@ -150,7 +150,11 @@ def from_dataset(dataset, data: TextArguments) -> list[LabelledText]:
     classes = getattr(dataset.features[name], "feature", dataset.features[name])  # of a list: that of its entries
     rows: Iterable[tuple[int, dict[str, Any]]] = enumerate(dataset)
     if hasattr(classes, "int2str"):
-        rows = ((number, row | {name: classes.int2str(row[name])}) for number, row in rows if row[name] != -1)
+        rows = (
+            (number, row if row[name] is None else row | {name: classes.int2str(row[name])})
+            for number, row in rows
+            if row[name] != -1
+        )
     return _from_rows(((f"{data.dataset_name}, row {number}", row) for number, row in rows), data)
 
 
@@ -165,6 +169,8 @@ def _from_rows(rows: Iterable[tuple[str, dict[str, Any]]], data: TextArguments) 
             None if column is None else _text(row[column], f"{where}: {column!r}")
             for column in (data.text_column, data.text_pair_column)
         )
+        if pair is not None and isinstance(text, list) != isinstance(pair, list):
+            raise ValueError(f"{where}: of a pair both must be texts, or both lists of words: {row}")
         items.append(LabelledText(text, pair, _label(label, data.regression, where)))
         if _shape(items[-1]) != _shape(items[0]):
             raise ValueError(f"{where}: lists stand in other columns than in the first row: {row}")
@@ -269,12 +275,15 @@ class Task:
                 "spearman": correlation(spearmanr, targets, decisions),
                 "mse": float(mean_squared_error(targets, decisions)),
             }
+        classes = None
+        if targets.shape[1:] == (1,):  # one label of many: scikit-learn would take its absence for another class
+            targets, decisions, classes = targets.reshape(-1), decisions.reshape(-1), [1]
         scores = {
             "accuracy": float(accuracy_score(targets, decisions)),
-            "macro_f1": float(f1_score(targets, decisions, average="macro", zero_division=0)),
+            "macro_f1": float(f1_score(targets, decisions, average="macro", labels=classes, zero_division=0)),
         }
         if self.kind == "multi_label_classification":
-            scores["micro_f1"] = float(f1_score(targets, decisions, average="micro", zero_division=0))
+            scores["micro_f1"] = float(f1_score(targets, decisions, average="micro", labels=classes, zero_division=0))
         return scores
 
     def compute_metrics(self, prediction) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..text_files import FormatError, numbered_lines, split_columns
+from ..text_files import FormatError, as_field, numbered_lines, split_columns
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
@@ -84,8 +84,8 @@ def read_conllu(path: str | Path, column: str = "upos") -> list[TaggedSentence]:
 
 def write_columns(path: str | Path, sentences: Iterable[Sequence[Sequence[str]]]):
     """Writes sentences as columns: each is a list of rows such as `(word, gold, predicted)`. Spaces separate them, or
-    tabs if some word has a space in it, as in Vietnamese."""
-    sentences = list(sentences)
+    tabs if some word has a space in it, as in Vietnamese. Line ends and tabs in a word become spaces."""
+    sentences = [[[as_field(field) for field in row] for row in rows] for rows in sentences]
     separator = "\t" if any(" " in field for rows in sentences for row in rows for field in row) else " "
     with open(path, "w", encoding="utf-8") as file:
         for rows in sentences:

@@ -42,6 +42,19 @@ def test_texts_whose_classes_have_names(tmp_path, finetune, options):
         finetune("sequence_classification", tmp_path / "out", *options)
 
 
+def test_texts_without_a_class_are_named_or_left_out(tmp_path, finetune, options):
+    names = ClassLabel(names=["bad", "good"])
+    rows = [{"text": text, "label": label} for text, label in [*TEXTS, ("unknown", None)]]
+    folder = write_splits(tmp_path / "reviews", Dataset.from_list(rows).cast_column("label", names))
+    options += ["--dataset_name", folder]
+    with pytest.raises(
+        SystemExit, match="reviews, row 12: there is no label; leave such rows out by --ignored_labels"
+    ):
+        finetune("sequence_classification", tmp_path / "out", *options)
+    finetune("sequence_classification", tmp_path / "out", *options, "--ignored_labels", "None")
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["labels"] == ["bad", "good"]
+
+
 def test_several_labels_whose_classes_have_names(tmp_path, finetune, options):
     dataset = Dataset.from_list([{"text": text, "label": [0, 2] if label == "good" else []} for text, label in TEXTS])
     names = ClassLabel(names=["joy", "anger", "wonder"])

@@ -54,6 +54,12 @@ def test_options_that_leave_predictions_out_are_refused(tmp_path, name):
         FinetuningArguments(str(tmp_path), eval_do_concat_batches=False)
 
 
+@pytest.mark.parametrize("name", ["bf16_full_eval", "fp16_full_eval"])
+def test_options_that_round_the_saved_model_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=f"--{name} would round the weights of the model that is saved"):
+        FinetuningArguments(str(tmp_path), use_cpu=True, **{name: True})
+
+
 def test_options_from_a_file(tmp_path, monkeypatch):
     options = {"train_file": "a", "validation_fraction": 0.1, "model_name_or_path": "x", "use_cpu": True}
     (tmp_path / "options.json").write_text(json.dumps({**options, "output_dir": str(tmp_path), "seed": 7}))

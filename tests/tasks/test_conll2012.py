@@ -31,12 +31,13 @@ def test_reads_chains_and_roles(tmp_path):
 
 
 def test_what_is_written_reads_back(tmp_path):
-    words = ["a", "b", "c", "d"]
+    words = ["a", "b", "\n c", "d\t"]
     frames = [Frame(1, "b", "02", [("ARG0", (0, 0)), ("V", (1, 1)), ("ARG1", (2, 3))]), Frame(2, "c", "01", [])]
     nested = [[(0, 3), (0, 1), (3, 3)], [(1, 1), (0, 2)], [(1, 3)]]
     document = Document("x/y", 3, [Sentence(words, ["T"] * 4, ["-"] * 4, frames)], [sorted(c) for c in nested])
     write_conll2012([document, document], tmp_path / "out.conll")
     read = list(read_conll2012(tmp_path / "out.conll"))
+    document.sentences[0].words = ["a", "b", "  c", "d "]  # a word is a field of a line
     assert len(read) == 2 and read[0].sentences == document.sentences and read[0].part == 3
     assert sorted(read[0].clusters) == sorted(document.clusters)
 

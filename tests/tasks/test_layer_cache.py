@@ -1,6 +1,8 @@
 """Layers from the cache give what the biLM gives."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from modeling_elmo import ElmoForSequenceClassification, ElmoForTokenClassification, ElmoModel, ElmoTokenizer
+from modeling_elmo.tasks import layer_cache
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged, encode_texts
 from modeling_elmo.tasks.layer_cache import CachedLayersDataset, LayerCache, fingerprint
 
@@ -88,7 +91,7 @@ def test_a_cache_that_does_not_fit_on_the_disk_is_refused(tmp_path, make_model, 
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match=r"layers need 0\.0 GB, but 0\.0 GB are free"):
         LayerCache.build(tmp_path, make_model(), examples)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_another_vocabulary_matters_where_words_are_read(tmp_path, make_model, examples):
@@ -126,3 +129,29 @@ def test_fingerprint_is_of_the_bilm_alone(make_model):
         model.lstm.layers[0].bias.add_(1.0)
     assert fingerprint(model) != before
     assert fingerprint(make_model(cell_clip=None)) != fingerprint(make_model())
+
+
+def test_runs_that_share_a_folder_wait_for_each_other(tmp_path, make_model, tokenizer, monkeypatch, caplog):
+    model = make_model(ElmoModel)
+    texts = [
+        encode_texts(tokenizer, [[f"word{number}"] * 5 for number in range(start, start + 40)]) for start in (0, 20)
+    ]
+    compute = layer_cache.compute_layers
+    monkeypatch.setattr(layer_cache, "compute_layers", lambda *arguments: (time.sleep(0.02), compute(*arguments))[1])
+    monkeypatch.setattr(layer_cache, "TOKENS_PER_BATCH", 14)
+    with ThreadPoolExecutor(2) as pool:
+        caches = list(pool.map(lambda own: LayerCache.build(tmp_path, model, own), texts))
+    for cache, own in zip(caches, texts, strict=True):
+        for example in own:
+            expected = compute(model, [{"character_ids": example["character_ids"]}]).numpy()
+            np.testing.assert_allclose(cache.layers(example), expected, rtol=0, atol=1e-6)
+    assert "waiting until it is done" in caplog.text
+
+
+def test_a_cache_may_lie_where_nothing_can_be_written(tmp_path, make_model, examples, monkeypatch):
+    model = make_model(ElmoModel)
+    LayerCache.build(tmp_path, model, examples)
+    (tmp_path / "lock").unlink()
+    monkeypatch.setattr(layer_cache.os, "access", lambda path, mode: False)  # as for anyone but root
+    assert len(LayerCache.build(tmp_path, model, examples)) == 4
+    assert not (tmp_path / "lock").exists()

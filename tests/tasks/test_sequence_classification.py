@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from modeling_elmo.tasks.sequence_classification import Task, TextArguments, read_texts
+from modeling_elmo.tasks.sequence_classification import (
+    LabelledText,
+    Task,
+    TextArguments,
+    bag_of_words,
+    read_texts,
+)
 from modeling_elmo.tasks.tables import write_jsonl
 
 GOOD = {"text": "a good film", "label": "good"}
@@ -38,6 +44,22 @@ def test_malformed_rows_are_named(tmp_path, row, options, message):
     first = GOOD | ({"label": 1} if options else {})
     with pytest.raises(ValueError, match=message):
         read(tmp_path / "a.jsonl", [first, row], **options)
+
+
+def test_both_of_a_pair_are_texts_or_both_are_words(tmp_path):
+    with pytest.raises(ValueError, match="a.jsonl:1: of a pair both must be texts, or both lists of words"):
+        read(tmp_path / "a.jsonl", [GOOD | {"b": ["a", "word"]}], text_pair_column="b")
+
+
+def test_a_single_label_of_many_is_scored_where_it_is(tmp_path):
+    task = Task("multi_label_classification", ["toxic"])
+    targets, nothing = np.eye(4, 1), np.zeros((4, 1))
+    assert task.score(targets, nothing) == {"accuracy": 0.75, "macro_f1": 0.0, "micro_f1": 0.0}
+    expected = {"accuracy": 0.75, "macro_f1": pytest.approx(2 / 3), "micro_f1": pytest.approx(2 / 3)}
+    assert task.score(targets, np.eye(4, 1) + np.eye(4, 1, -1)) == expected
+    items = [LabelledText(text, None, label) for text, label in 3 * [("you fool", ["toxic"]), ("a film", [])]]
+    scores = bag_of_words(task, {"train": items, "validation": items})
+    assert scores == {"validation": {"accuracy": 1.0, "macro_f1": 1.0, "micro_f1": 1.0}}
 
 
 def test_a_constant_prediction_correlates_with_nothing(tmp_path):

@@ -55,6 +55,9 @@ def test_written_columns_are_read_again(tmp_path):
         write_columns(tmp_path / "predictions.txt", sentences)
         expected = [[row[::2] for row in rows] for rows in sentences]
         assert as_pairs(read_columns(tmp_path / "predictions.txt")) == expected
+    # A data set's words may be line ends, as those of spaCy.
+    write_columns(tmp_path / "predictions.txt", [[("Anna", "B-PER"), ("\r\n", "O"), ("a\tb", "O")]])
+    assert as_pairs(read_columns(tmp_path / "predictions.txt")) == [[("Anna", "B-PER"), ("  ", "O"), ("a b", "O")]]
 
 
 @pytest.mark.parametrize(
