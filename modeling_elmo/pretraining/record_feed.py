@@ -145,7 +145,7 @@ class RecordFeed:
             return False
         records = self._read_chunk()
         if not records:
-            if start.chunk == 0:
+            if self._plan.num_epochs is None and start.chunk == 0:
                 raise CorpusError("the corpus has no text for some rows: too few shards with text, or none at all")
             if self._plan.num_epochs is None and 0 in start.loads:  # whose turn would never come
                 raise CorpusError(

@@ -43,7 +43,8 @@ def pretrain(arguments: PretrainingArguments) -> Path:
     output_dir = Path(options.output_dir)
     logging.disable_progress_bar()  # of files that are written in an instant
     accelerator = Accelerator(
-        cpu=options.cpu,
+        # Said of machines without GPUs too: else each of several processes would take itself for the only one.
+        cpu=options.cpu or not torch.accelerator.is_available(),
         mixed_precision=options.mixed_precision,
         log_with=options.report_to or None,
         project_dir=str(output_dir),

@@ -98,7 +98,11 @@ class _Row:
 
 
 class RowStreams(IterableDataset):
-    """Endless windows of the local rows; in a worker, of its share of them. After the last epoch: without targets."""
+    """Endless windows of the local rows; in a worker, of its share of them. After the last epoch: without targets.
+
+    Where the text is at fault a worker's last item is the message, for the process that reads its items to raise: an
+    error of its own would come with the worker's traceback.
+    """
 
     def __init__(
         self, corpus: Corpus, plan: StreamPlan, rows: range, keys: WordKeys, unroll_steps: int, bidirectional: bool
@@ -124,8 +128,16 @@ class RowStreams(IterableDataset):
             "part": corpus.part,
         }
 
-    def __iter__(self) -> Iterator[StreamPart]:
+    def __iter__(self) -> Iterator[StreamPart | str]:
         worker = get_worker_info()
+        try:
+            yield from self._parts(worker)
+        except (ValueError, OSError, ImportError) as error:
+            if worker is None:
+                raise
+            yield str(error)
+
+    def _parts(self, worker) -> Iterator[StreamPart]:
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
         own = self._rows[len(self._rows) * number // count : len(self._rows) * (number + 1) // count]
         rows, lanes = self._open_rows(own)

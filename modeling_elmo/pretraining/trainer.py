@@ -35,6 +35,8 @@ from .windows import Window, WindowLoader, merge_states
 
 # How often several processes ask each other whether one of them was told to stop.
 STOP_CHECK_STEPS = 10
+# Records that evaluation reads at once.
+EVALUATION_BUFFER = 1024
 STATE_FILE, OPTIMIZER_FILE = "trainer_state.json", "optimizer.pt"
 
 
@@ -241,7 +243,8 @@ class PretrainingTrainer:
     def _must_stop(self, stop: StopRequest) -> bool:
         if self.world_size == 1:
             return stop.signal is not None
-        if self.state.step % STOP_CHECK_STEPS:
+        # Launchers kill what goes on for half a minute: on CPUs, where steps take seconds, after each of them.
+        if self.accelerator.device.type != "cpu" and self.state.step % STOP_CHECK_STEPS:
             return False
         flag = torch.tensor([stop.signal is not None], dtype=torch.int64, device=self.accelerator.device)
         dist.all_reduce(flag)
@@ -294,6 +297,7 @@ class PretrainingTrainer:
             batch_size=options.eval_batch_size or options.batch_size,
             unroll_steps=options.unroll_steps,
             shuffle=False,
+            shuffle_buffer=EVALUATION_BUFFER,
             num_epochs=1,
             **self._stream_options(),
         )
@@ -359,6 +363,9 @@ class PretrainingTrainer:
         self.model.load_state_dict(weights)
         tensors = load_tensors(folder / OPTIMIZER_FILE)
         for optimizer, saved_state in zip(self.optimizers, tensors["optimizers"], strict=True):
+            # What the options say now is what counts, the weight decay for instance.
+            for saved_group, group in zip(saved_state["param_groups"], optimizer.param_groups, strict=True):
+                saved_group |= {name: value for name, value in group.items() if name != "params"}
             optimizer.load_state_dict(saved_state)
         if self.accelerator.scaler is not None and tensors["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(tensors["scaler"])

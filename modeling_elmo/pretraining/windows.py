@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from .corpus import Corpus
+from .corpus import Corpus, CorpusError
 from .record_feed import StreamPlan
 from .streams import RowStreams, StreamPart, WordKeys
 
@@ -127,18 +127,30 @@ class WindowLoader:
         self._assembler = _Assembler(tokenizer, characters)
 
     def __iter__(self) -> Iterator[Window]:
+        """Raises:
+        CorpusError, OSError: the text cannot be read, or has nothing for some row.
+        """
         workers = {"num_workers": self._num_workers}
         if self._num_workers:
             workers |= {"prefetch_factor": WINDOWS_AHEAD, "worker_init_fn": _ignore_signals}
         parts = iter(DataLoader(self._dataset, batch_size=None, collate_fn=_as_is, **workers))
-        while True:
-            window_parts = [next(parts) for _ in range(max(1, self._num_workers))]
-            if all(part.num_targets == 0 for part in window_parts):
-                self._dataset.position = None
-                return
-            window = self._assembler.window(window_parts)
-            self._dataset.position = _merge_positions([part.position for part in window_parts])
-            yield window
+        try:
+            while True:
+                window_parts = [next(parts) for _ in range(max(1, self._num_workers))]
+                faults = [part for part in window_parts if isinstance(part, str)]
+                if faults:
+                    raise CorpusError(faults[0])
+                if all(part.num_targets == 0 for part in window_parts):
+                    self._dataset.position = None
+                    return
+                window = self._assembler.window(window_parts)
+                self._dataset.position = _merge_positions([part.position for part in window_parts])
+                yield window
+        finally:
+            if self._num_workers:
+                # They ignore the signal by which Python ends them, and would keep it from ending: an error's traceback
+                # holds their iterator, which otherwise does this when it goes.
+                parts._shutdown_workers()
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last window that was handed out: plain numbers, lists and dictionaries."""

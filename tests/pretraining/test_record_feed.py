@@ -40,6 +40,11 @@ def rows_of(corpus, plan, rows=None, lane=0) -> dict[int, list[str]]:
     return {row: rest_of(feed, index) for index, row in enumerate(rows)}
 
 
+def rows_of_lane(corpus, plan, lane) -> list[list[str]]:
+    width = plan.batch_size // plan.num_lanes(corpus)
+    return list(rows_of(corpus, plan, range(lane * width, (lane + 1) * width), lane).values())
+
+
 def rest_of(feed, index) -> list[str]:
     return list(iter(lambda: feed.take(index), None))
 
@@ -80,6 +85,10 @@ def test_without_shuffling_a_single_row_is_the_corpus(corpus):
     for buffer in (1, 17, 10_000):
         plan = StreamPlan(1, shuffle=False, shuffle_buffer=buffer, num_epochs=1)
         assert rows_of(corpus, plan)[0] == in_order
+        # Several have theirs whatever is read at once.
+        assert rows_of(corpus, replace(plan, batch_size=4)) == rows_of(
+            corpus, StreamPlan(4, shuffle=False, num_epochs=1)
+        )
 
 
 def test_a_row_is_the_same_whoever_else_is_kept(corpus):
@@ -96,13 +105,7 @@ def test_lanes_share_the_shards_of_remote_data(lines, num_shards, batch_size, la
     corpus = sharded_dataset(lines, num_shards)
     plan = StreamPlan(batch_size, shuffle_buffer=100, num_epochs=2)
     assert plan.num_lanes(corpus) == lanes
-    width = batch_size // lanes
-    dealt = [
-        each
-        for lane in range(lanes)
-        for row in rows_of(corpus, plan, range(lane * width, (lane + 1) * width), lane).values()
-        for each in row
-    ]
+    dealt = [each for lane in range(lanes) for row in rows_of_lane(corpus, plan, lane) for each in row]
     assert Counter(dealt) == Counter(2 * lines)
 
 
@@ -141,6 +144,16 @@ def test_a_corpus_without_text_is_an_error(tmp_path):
     (tmp_path / "empty.txt").write_text("\n \n")
     with pytest.raises(CorpusError, match="the corpus has no text"):
         RecordFeed(open_corpus(tmp_path), StreamPlan(2), 0, range(2)).take(0)
+
+
+def test_where_epochs_end_a_lane_may_have_no_record(lines):
+    corpus = sharded_dataset([*lines[:3], ""], 4)
+    plan = StreamPlan(4, num_epochs=1)
+    assert plan.num_lanes(corpus) > 1
+    dealt = [
+        record for lane in range(plan.num_lanes(corpus)) for row in rows_of_lane(corpus, plan, lane) for record in row
+    ]
+    assert Counter(dealt) == Counter(lines[:3])
 
 
 def test_streams_without_a_record_are_an_error(corpus):

@@ -332,7 +332,7 @@ def test_two_processes_killed_at_random_steps(tmp_path, corpus):
 
 
 TERMINATED = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 from modeling_elmo.pretraining.arguments import parse_arguments
 from modeling_elmo.pretraining import run, trainer
 
@@ -357,6 +357,39 @@ def test_a_signal_saves_before_leaving(tmp_path, corpus, number):
     assert newest(tmp_path / "run").name == "step-00000004"
 
 
+@pytest.mark.slow
+def test_a_signal_to_several_processes_saves_at_once(tmp_path, corpus):
+    recipe = write_recipe(tmp_path, corpus, "run", save_steps=100, eval_steps=100, max_steps=8)
+    (tmp_path / "run.py").write_text(TERMINATED.replace("kill -{sys.argv[2]} 0", "kill -15 {os.getpid()}"))
+    result = launch_two(tmp_path / "run.py", recipe)
+    assert result.returncode == 0, result.stderr
+    assert newest(tmp_path / "run").name == "step-00000004"
+
+
+def test_what_workers_find_wrong_ends_the_run_in_one_line(tmp_path, corpus):
+    few = tmp_path / "few.txt"
+    few.write_text("".join(corpus.read_text().splitlines(keepends=True)[:20]))
+    recipe = write_recipe(tmp_path, few, "run", batch_size=64, num_workers=2, held_out_share=0.2)
+    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
+    result = subprocess.run([sys.executable, str(script), str(recipe)], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert re.search(r"^error: the text has \d+ records for 64 streams, .*lower batch_size.*\n\Z", result.stderr, re.M)
+
+
+def test_options_of_the_optimizer_may_change(tmp_path, corpus):
+    common = {"optimizer": "adamw", "schedule": "constant", "save_steps": 4}
+    first = train(tmp_path, corpus, "first", **common, max_steps=4)
+    weights = []
+    for weight_decay in (0.01, 0.9):
+        shutil.copytree(first, tmp_path / f"{weight_decay}")
+        output = train(tmp_path, corpus, f"{weight_decay}", **common, max_steps=8, weight_decay=weight_decay)
+        groups = load_tensors(newest(output) / "optimizer.pt")["optimizers"][0]["param_groups"]
+        assert {group["weight_decay"] for group in groups} <= {0.0, weight_decay}
+        weights.append(load_file(newest(output) / "model.safetensors"))
+    assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_a_run_may_end_where_it_was_stopped(tmp_path, corpus, monkeypatch, capsys):
     monkeypatch.setattr(PretrainingTrainer, "_must_stop", lambda self, stop: self.state.step == 4)
     options = {"save_steps": 100, "eval_steps": 100, "schedule": "constant"}
@@ -369,12 +402,15 @@ def test_a_run_may_end_where_it_was_stopped(tmp_path, corpus, monkeypatch, capsy
     assert_same_weights_in(output, newest(output))
 
 
-def train_in_two_processes(recipe: Path, timeout: float = 500):
-    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
+def launch_two(script: Path, recipe: Path, timeout: float = 500) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
     command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", str(script), str(recipe)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+
+
+def train_in_two_processes(recipe: Path, timeout: float = 500):
+    result = launch_two(Path(__file__).parents[2] / "scripts" / "pretrain.py", recipe, timeout)
     assert result.returncode == 0, result.stderr
 
 
@@ -412,7 +448,12 @@ def test_another_number_of_processes_goes_on(tmp_path, corpus):
     options = {"schedule": "constant"}
     one = train(tmp_path, corpus, "one", **options)
     train(tmp_path, corpus, "changing", **options, max_steps=4)
-    train_in_two_processes(write_recipe(tmp_path, corpus, "changing", **options, max_steps=8, num_workers=1))
+    changed = {
+        "max_steps": 8,
+        "num_workers": 1,
+        "cpu": torch.accelerator.is_available(),
+    }  # without GPUs it goes unsaid
+    train_in_two_processes(write_recipe(tmp_path, corpus, "changing", **options, **changed))
     changing = train(tmp_path, corpus, "changing", **options)
     assert losses_of(changing) == pytest.approx(losses_of(one), rel=1e-5)
     assert_same_weights(one, changing, rtol=1e-3, atol=1e-5)
