@@ -12,6 +12,8 @@ def require(module: str, extra: str, what: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         library = module.partition(".")[0]
+        if (error.name or "").partition(".")[0] != library:  # it is there, but lacks something itself
+            raise
         raise ImportError(f"{what} needs {library}: pip install 'modeling-elmo[{extra}]'") from error

@@ -1,4 +1,4 @@
-"""How the scripts that train run."""
+"""How a script that trains ends."""
 
 import sys
 from collections.abc import Callable

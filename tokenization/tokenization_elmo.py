@@ -253,7 +253,7 @@ class ElmoTokenizer(TokenizersBackend):
             if "" in words:
                 raise _empty_word(number, list(words).index(""))
             counts.update(words)
-        for token in (empty.bos_token, empty.eos_token, empty.unk_token, empty.pad_token):
+        for token in empty.all_special_tokens:
             counts.pop(token, None)
         # Rust strings hold no lone surrogates: such a word stays unknown.
         kept = [word for word, count in counts.items() if count >= min_frequency and not _SURROGATES.search(word)]

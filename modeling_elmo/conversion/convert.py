@@ -36,6 +36,7 @@ def convert(
         what was written.
 
     Raises:
+        ImportError: without h5py, where there is an HDF5 file.
         ConversionError: naming the file and what is wrong with it. Nothing is written then.
     """
     target = Path(target)

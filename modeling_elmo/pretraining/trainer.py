@@ -4,6 +4,8 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,23 +144,28 @@ class PretrainingTrainer:
         with StopRequest() as stop:
             if self.state.step == 0 and not self.state.evaluations:
                 self._evaluate()
-            windows = iter(self.loader)
-            self.model.train()
-            self.progress.start_clock(self.state.step, self.state.seconds)
-            while self.state.step < self.max_steps:
-                start = time.perf_counter()
-                self._step(next(windows).to(self.accelerator.device))
-                if self.state.step % self.options.logging_steps == 0 or self.state.step == self.max_steps:
-                    self._log(self.state.seconds + time.perf_counter() - start)
-                self.state.seconds += time.perf_counter() - start
-                self._evaluate_and_save()
-                if self._must_stop(stop):
-                    if self.state.step != self.saved_step:
-                        self._save()
-                    self.accelerator.print(f"stopped at step {self.state.step}; the same command goes on from there")
+            with closing(iter(self.loader)) as windows:  # else its workers outlive an error
+                if not self._train_on(windows, stop):
                     return False
             if self.state.evaluations[-1]["step"] != self.state.step:  # stopped here before, and now to end here
                 self._evaluate()
+        return True
+
+    def _train_on(self, windows: Iterator[Window], stop: StopRequest) -> bool:
+        self.model.train()
+        self.progress.start_clock(self.state.step, self.state.seconds)
+        while self.state.step < self.max_steps:
+            start = time.perf_counter()
+            self._step(next(windows).to(self.accelerator.device))
+            if self.state.step % self.options.logging_steps == 0 or self.state.step == self.max_steps:
+                self._log(self.state.seconds + time.perf_counter() - start)
+            self.state.seconds += time.perf_counter() - start
+            self._evaluate_and_save()
+            if self._must_stop(stop):
+                if self.state.step != self.saved_step:
+                    self._save()
+                self.accelerator.print(f"stopped at step {self.state.step}; the same command goes on from there")
+                return False
         return True
 
     def _step(self, window: Window):
@@ -182,7 +189,7 @@ class PretrainingTrainer:
             self.loss_sum += loss.detach()
             if options.loss_times_window:
                 loss = loss * options.unroll_steps
-            self.accelerator.backward(loss)
+            self._scaled(loss).backward()
             states.append(tuple(each.detach() for each in output.state))
         self.lstm_state = tuple(torch.cat(each) for each in zip(*states, strict=True))
         self._update(rate)
@@ -207,6 +214,10 @@ class PretrainingTrainer:
             optimizer.zero_grad()
         if scaler is not None:
             scaler.update()
+
+    def _scaled(self, loss: torch.Tensor) -> torch.Tensor:
+        # Not `Accelerator.backward`, which divides by what an environment variable says.
+        return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
 
     def _reset_streams(self, generator: torch.Generator):
         """Begins some streams from the zero state again."""
@@ -243,7 +254,7 @@ class PretrainingTrainer:
     def _must_stop(self, stop: StopRequest) -> bool:
         if self.world_size == 1:
             return stop.signal is not None
-        # Launchers kill what goes on for half a minute: on CPUs, where steps take seconds, after each of them.
+        # Launchers kill it half a minute after the signal. On CPUs steps take seconds: there they ask each time.
         if self.accelerator.device.type != "cpu" and self.state.step % STOP_CHECK_STEPS:
             return False
         flag = torch.tensor([stop.signal is not None], dtype=torch.int64, device=self.accelerator.device)

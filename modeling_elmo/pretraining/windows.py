@@ -127,8 +127,10 @@ class WindowLoader:
         self._assembler = _Assembler(tokenizer, characters)
 
     def __iter__(self) -> Iterator[Window]:
-        """Raises:
-        CorpusError, OSError: the text cannot be read, or has nothing for some row.
+        """The windows, without an end unless epochs are counted.
+
+        Raises:
+            CorpusError, OSError: the text cannot be read, or has nothing for some row.
         """
         workers = {"num_workers": self._num_workers}
         if self._num_workers:

@@ -108,7 +108,7 @@ class FinetuningArguments(TrainingArguments):
             if getattr(self, name):  # Trainer heeds them where it evaluates, too
                 raise ValueError(f"the recipes need the predictions for all examples at once: leave --{name} out")
         for name in ("bf16_full_eval", "fp16_full_eval"):
-            if getattr(self, name):  # after it Trainer has no others left to save
+            if getattr(self, name):  # Trainer rounds the model itself, and saves it so
                 raise ValueError(f"--{name} would round the weights of the model that is saved: leave it out")
         if not self.eval_do_concat_batches:
             raise ValueError("the recipes need the predictions as one array: leave --eval_do_concat_batches out")

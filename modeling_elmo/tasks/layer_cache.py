@@ -7,7 +7,6 @@ kept once: the two of a pair each for itself, and a premise that has many hypoth
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +32,8 @@ DTYPES = ("float32", "float16")
 
 class LayerCache:
     """Layers by text. A folder holds `layers.npy` (tokens, num_layers + 1, directions * P), `texts.npz` (a key for
-    each text, and where its tokens begin) and `cache.json` (of which biLM they are)."""
+    each text, and where its tokens begin) and `cache.json` (of which biLM they are); `lock` is held by who makes
+    or opens it."""
 
     def __init__(self, folder: str | Path):
         """Opens a cache that [`LayerCache.build`] made."""
@@ -142,18 +142,19 @@ class LayerCache:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Waits until no other process works in the folder with this, several runs that share a cache for instance."""
-    if not os.access(folder, os.W_OK):  # then the cache can only be read
-        yield
-        return
+    """No other process works in the folder meanwhile; waits for one that does."""
     lock = FileLock(folder / "lock")
     try:
-        acquired = lock.acquire(blocking=False)
+        lock.acquire(blocking=False)
     except Timeout:
-        logger.warning("another process makes the layer cache in %s: waiting until it is done", folder)
-        acquired = lock.acquire()
-    with acquired:
+        logger.warning("another process uses the layer cache in %s: waiting until it is done", folder)
+        lock.acquire()
+    except OSError:  # the folder is another user's, or cannot be written: its cache can be read all the same
+        pass
+    try:
         yield
+    finally:
+        lock.release()
 
 
 class CachedLayersDataset(Dataset):

@@ -325,7 +325,7 @@ def bag_of_words(task: Task, splits: dict[str, list[LabelledText]]) -> dict[str,
         name: [[split_words(text) if isinstance(text, str) else text for text in item.texts] for item in items]
         for name, items in splits.items()
     }
-    # Of each text, which is words already.
+    # One for each text of a pair; the texts are lists of words already.
     counters = [
         CountVectorizer(
             preprocessor=itemgetter(side), tokenizer=list, token_pattern=None, ngram_range=(1, 2), binary=True

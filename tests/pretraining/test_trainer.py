@@ -377,6 +377,25 @@ def test_what_workers_find_wrong_ends_the_run_in_one_line(tmp_path, corpus):
     assert re.search(r"^error: the text has \d+ records for 64 streams, .*lower batch_size.*\n\Z", result.stderr, re.M)
 
 
+FAULTY = """
+import sys
+from modeling_elmo.pretraining import run, trainer
+from modeling_elmo.pretraining.arguments import parse_arguments
+
+def step(self, window):
+    raise RuntimeError("out of memory")
+trainer.PretrainingTrainer._step = step
+run.pretrain(parse_arguments([sys.argv[1]]))
+"""
+
+
+def test_an_error_in_a_step_ends_the_run_and_its_workers(tmp_path, corpus):
+    recipe = write_recipe(tmp_path, corpus, "run", num_workers=2)
+    command = [sys.executable, "-c", FAULTY, str(recipe)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1 and result.stderr.endswith("RuntimeError: out of memory\n")
+
+
 def test_options_of_the_optimizer_may_change(tmp_path, corpus):
     common = {"optimizer": "adamw", "schedule": "constant", "save_steps": 4}
     first = train(tmp_path, corpus, "first", **common, max_steps=4)

@@ -131,7 +131,7 @@ def test_label_smoothing_would_train_no_crf(make_model, tmp_path):
     training = FinetuningArguments(str(tmp_path), label_smoothing_factor=0.1)
     model = make_model(ElmoForTokenClassification)
     with pytest.raises(ValueError, match="--label_smoothing_factor is for texts of one class each"):
-        finetune(model, ElmoTokenizer(), {"train": []}, dict.get, data, arguments, training, "")
+        finetune(model, ElmoTokenizer(), {"train": []}, lambda name: None, data, arguments, training, "")
 
 
 def test_predictions_keep_their_order_when_training_groups_by_length(make_model, tmp_path):
@@ -201,7 +201,9 @@ def test_other_processes_wait_for_the_layer_cache(make_model, tmp_path, monkeypa
     model = make_model(model_class=ElmoForTokenClassification, num_labels=2)
     examples = {"train": [], "validation": []}
     with pytest.raises(Filled):
-        finetune(model, ElmoTokenizer(), examples, dict.get, data, None, FinetuningArguments(str(tmp_path)), "")
+        finetune(
+            model, ElmoTokenizer(), examples, lambda name: None, data, None, FinetuningArguments(str(tmp_path)), ""
+        )
 
 
 def test_a_checkpoint_in_half_precision_is_trained_in_full(make_model, tmp_path):

@@ -76,6 +76,9 @@ def test_words_added_by_hand_stay_whole():
 def test_special_tokens_stay_whole_where_they_are_asked_to():
     tokenizer = ElmoTokenizer(["costs"], extra_special_tokens=["[NUM]"], split_special_tokens=False)
     assert tokenizer.split_words("it costs [NUM].") == ["it", "costs", "[NUM]", "."]
+    options = {"extra_special_tokens": ["[NUM]"], "split_special_tokens": False}
+    trained = ElmoTokenizer.train_from_iterator(["it costs [NUM].", ["[NUM]"]], **options)
+    assert trained.vocab_size == 6 and trained.convert_tokens_to_ids("[NUM]") >= 6
     assert tokenizer("it costs [NUM].").tokens() == ["<S>", "<UNK>", "costs", "[NUM]", "<UNK>", "</S>"]
 
 
