@@ -91,14 +91,14 @@ FIXED = (
 )
 
 
-def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArguments):
-    """Refuses to go on from a checkpoint of another run."""
+def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArguments, vocab_size: int):
+    """Refuses to go on from a checkpoint of another run; `vocab_size` is that of the softmax."""
     now = now.as_dict()
     # A run that knew no such option yet did what its default does.
     before = PretrainingArguments(DataArguments(), ModelArguments(), TrainingArguments()).as_dict() | before
     changed = [name for name in FIXED if before[name] != now[name]]
     # Whether the softmax is sampled decides which gradients are sparse, and so what an optimizer keeps.
-    if bool(before["num_negative_samples"]) != bool(now["num_negative_samples"]):
+    if len({0 < each["num_negative_samples"] < vocab_size for each in (before, now)}) > 1:
         changed.append("num_negative_samples")
     if changed:
         name = changed[0]

@@ -181,13 +181,9 @@ def _files(source: str) -> list[Path]:
     path = Path(source)
     if path.is_file():
         return [path]
-    if path.is_dir():
-        found = [
-            each for each in path.rglob("*") if not any(part.startswith(".") for part in each.relative_to(path).parts)
-        ]
-    else:
-        found = [Path(name) for name in glob.glob(source, recursive=True)]
-    files = sorted(each for each in found if each.is_file())
+    # Nothing hidden, and what symbolic links point to as well.
+    pattern = f"{glob.escape(source)}/**" if path.is_dir() else source
+    files = sorted(each for each in map(Path, glob.glob(pattern, recursive=True)) if each.is_file())
     if not files:
         raise CorpusError(f"{source}: no such file, no folder with files in it, and no file that the pattern matches")
     return files

@@ -368,7 +368,7 @@ class PretrainingTrainer:
         folder = saved[-1]
         facts = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
         world_size, arguments = facts.pop("world_size"), facts.pop("arguments")
-        check_same_run(folder, arguments, self.arguments)
+        check_same_run(folder, arguments, self.arguments, self.model.config.vocab_size)
         self.state = TrainerState(**facts)
         weights = ElmoForPreTraining.from_pretrained(folder).state_dict()
         self.model.load_state_dict(weights)

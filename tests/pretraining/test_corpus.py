@@ -31,6 +31,15 @@ def test_files_folders_globs_and_lists(folder):
     assert records(open_corpus([folder / "b.txt", f"{folder}/*.txt", f"{folder}/deep/../a.txt"])) == of_b + of_a
 
 
+def test_folders_that_links_point_to_are_read_and_hidden_ones_are_not(folder, tmp_path_factory):
+    name = tmp_path_factory.mktemp("corpora") / "one [of] many"
+    (name / ".cache").mkdir(parents=True)
+    for hidden in (name / ".cache" / "d.txt", name / ".e.txt"):
+        hidden.write_text("hidden\n")
+    (name / "linked").symlink_to(folder / "deep")
+    assert records(open_corpus(name)) == ["first of deep/c.txt", "second of deep/c.txt"]
+
+
 @pytest.mark.parametrize("source", ["nothing/here.txt", "nothing-*.gz", "missing.jsonl", []])
 def test_nothing_there(source):
     with pytest.raises(CorpusError, match="no such file|list of files to read is empty"):

@@ -198,9 +198,9 @@ def test_a_line_of_progress_counts_the_steps_before_a_break(tmp_path, corpus):
 def test_a_run_that_is_older_than_an_option_goes_on():
     before = parse_arguments([]).as_dict()
     del before["frozen"]
-    check_same_run(Path("old"), before, parse_arguments([]))
+    check_same_run(Path("old"), before, parse_arguments([]), 100)
     with pytest.raises(ValueError, match=r"old is from a run with frozen = \[\], not \['softmax'\]"):
-        check_same_run(Path("old"), before, parse_arguments(["--frozen", "softmax"]))
+        check_same_run(Path("old"), before, parse_arguments(["--frozen", "softmax"]), 100)
 
 
 def test_going_on_as_another_run_is_refused(tmp_path, corpus):
@@ -215,6 +215,8 @@ def test_going_on_as_another_run_is_refused(tmp_path, corpus):
         train(tmp_path, corpus, "run", validation_files=[str(corpus)])
     with pytest.raises(ValueError, match="num_negative_samples = .*, not 0"):
         train(tmp_path, corpus, "run", num_negative_samples=0)
+    with pytest.raises(ValueError, match="num_negative_samples = 20, not 60"):  # as many as words: none are drawn
+        train(tmp_path, corpus, "run", num_negative_samples=60)
     # What is wrong with the new run leaves the old one as it is.
     for options, error in (({"train_files": ["nowhere.txt"]}, "nowhere"), ({"frozen": ["lstm"]}, "frozen")):
         with pytest.raises(ValueError, match=error):
