@@ -10,7 +10,7 @@ the directions run apart, each on a thread of its own where there is enough to d
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -85,17 +85,32 @@ class Activations(NamedTuple):
     squashed: torch.Tensor
 
 
+class Latest:
+    """What was made last, until something else is asked for."""
+
+    def __init__(self):
+        # Of what it was made, and it: set together, since other threads may ask for something else.
+        self._made: tuple[tuple | None, Any] = (None, None)
+
+    def __reduce__(self):
+        # Packed weights can be neither copied nor pickled, and need not be.
+        return Latest, ()
+
+    def get(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """What `make()` gave for this key."""
+        made_of, value = self._made
+        if key != made_of:
+            value = make()
+            self._made = key, value
+        return value
+
+
 class PreparedWeights:
     """A layer's products for inference, kept from call to call and made again when the weights have changed."""
 
     def __init__(self, make_product: Callable = prepare):
         self._make_product = make_product
-        # Of what they were made, and they: set together, since other threads may use other types.
-        self._made: tuple[tuple | None, LaneProducts] = (None, [])
-
-    def __reduce__(self):
-        # Packed weights can be neither copied nor pickled, and need not be.
-        return PreparedWeights, (self._make_product,)
+        self._latest = Latest()
 
     def get(
         self, sources: Iterable[torch.Tensor], weights: Weights, product_type: torch.dtype, dtype: torch.dtype
@@ -104,11 +119,7 @@ class PreparedWeights:
         if weights.input.device.type != "cpu":  # nothing to prepare there, and fingerprints would wait for the device
             return self._make(weights.rounded(product_type, dtype))
         key = (product_type, *(fingerprint(source) for source in sources))
-        made_of, products = self._made
-        if key != made_of:
-            products = self._make(weights.rounded(product_type, dtype))
-            self._made = key, products
-        return products
+        return self._latest.get(key, lambda: self._make(weights.rounded(product_type, dtype)))
 
     def _make(self, weights: Weights) -> LaneProducts:
         return [

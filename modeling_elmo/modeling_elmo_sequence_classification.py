@@ -7,12 +7,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
 from .configuration_elmo import ElmoConfig
-from .task_layers import (
-    ElmoAttentionPooling,
-    ElmoLinear,
-    ElmoTaskLSTM,
-    attend,
-)
+from .task_layers import ElmoAttentionPooling, ElmoLinear, ElmoTaskLSTM, attend
 from .task_model import ElmoTaskModel
 
 

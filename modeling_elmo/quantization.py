@@ -7,7 +7,7 @@ from itertools import chain
 import torch
 from torch import nn
 
-from .lstm_kernels import fingerprint
+from .lstm_kernels import Latest, fingerprint
 from .matrix_products import HAS_AMX
 from .modeling_elmo import IMPORT_FIRST
 from .projected_lstm import ElmoLSTMLayer
@@ -61,17 +61,11 @@ class Int8Linear(nn.Module):
     def __init__(self, layer: nn.Linear):
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
-        self._made = (None, None)  # of what the product was made, and it
-
-    def __getstate__(self):
-        return self.__dict__ | {"_made": (None, None)}  # packed weights can be neither copied nor pickled
+        self._latest = Latest()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         key = tuple(map(fingerprint, self.parameters()))
-        made_of, product = self._made
-        if key != made_of:
-            product = Int8Product(self.weight.t(), self.bias)
-            self._made = key, product
+        product = self._latest.get(key, lambda: Int8Product(self.weight.t(), self.bias))
         return product(x).to(x.dtype)
 
 

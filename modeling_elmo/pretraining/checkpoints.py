@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from ..configuration_elmo import ElmoConfig
 from ..text_files import sync
 from .arguments import DataArguments, ModelArguments, PretrainingArguments, TrainingArguments
 
@@ -98,7 +99,10 @@ def check_same_run(folder: Path, before: dict[str, Any], now: PretrainingArgumen
     before = PretrainingArguments(DataArguments(), ModelArguments(), TrainingArguments()).as_dict() | before
     changed = [name for name in FIXED if before[name] != now[name]]
     # Whether the softmax is sampled decides which gradients are sparse, and so what an optimizer keeps.
-    if len({0 < each["num_negative_samples"] < vocab_size for each in (before, now)}) > 1:
+    configs = (
+        ElmoConfig(vocab_size=vocab_size, num_negative_samples=each["num_negative_samples"]) for each in (before, now)
+    )
+    if len({config.samples_softmax for config in configs}) > 1:
         changed.append("num_negative_samples")
     if changed:
         name = changed[0]

@@ -1,12 +1,10 @@
 """Splitting raw text into sentences, by the rules of the sentencex library for some 300 languages."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-try:
-    import sentencex
-except ImportError:
-    sentencex = None
+from ..extras import require
 
 # A full stop inside a word, such as of a file or an attribute, is not the end of a sentence.
 _GOES_ON = re.compile(r"\w\.\Z")
@@ -19,11 +17,10 @@ _CHARACTERS_AT_ONCE = 5000
 
 def split_sentences(text: str, language: str = "en") -> list[str]:
     """Sentences of a paragraph, without the white space around them. `language` is an ISO 639-1 code."""
-    if sentencex is None:
-        raise ImportError("splitting raw text into sentences needs sentencex: pip install 'modeling-elmo[train]'")
+    sentencex = require("sentencex", "train", "splitting raw text into sentences")
     sentences: list[str] = []
     goes_on, start = False, 0
-    for part in _segments(_UNFIT.sub(" ", text), language):
+    for part in _segments(partial(sentencex.segment, language), _UNFIT.sub(" ", text)):
         segment, start = text[start : start + len(part)], start + len(part)
         if goes_on and segment[:1].isalnum():
             sentences[-1] += segment
@@ -33,12 +30,12 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
     return [sentence for sentence in map(str.strip, sentences) if sentence]
 
 
-def _segments(text: str, language: str) -> Iterator[str]:
+def _segments(segment: Callable[[str], Iterable[str]], text: str) -> Iterator[str]:
     """What sentencex makes of a text, which is given to it piece by piece. Sentences in a piece's second half begin
     the next one, since a bracket or a quotation there may end behind it."""
     start, size = 0, _CHARACTERS_AT_ONCE
     while start < len(text):
-        parts = list(sentencex.segment(language, text[start : start + size]))
+        parts = list(segment(text[start : start + size]))
         if start + size < len(text):
             parts = parts[: len(parts) // 2]
         yield from parts

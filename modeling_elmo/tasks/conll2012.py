@@ -190,20 +190,11 @@ def write_conll2012(documents: Iterable[Document], path: str | Path):
             for sentence in document.sentences:
                 frames = {frame.predicate: frame for frame in sentence.frames}
                 columns = [_argument_column(frames[i], len(sentence.words)) for i in sorted(frames)]
-                for i, word in enumerate(sentence.words):
+                for i, word in enumerate(map(as_field, sentence.words)):
                     lemma, sense = (frames[i].lemma, frames[i].sense) if i in frames else ("-", "-")
                     if i in frames and sense in _NOTHING:
                         sense = "?"  # which says that the word is a predicate
-                    fields = [
-                        document.key,
-                        str(document.part),
-                        str(i),
-                        as_field(word),
-                        sentence.tags[i],
-                        "*",
-                        lemma,
-                        sense,
-                    ]
+                    fields = [document.key, str(document.part), str(i), word, sentence.tags[i], "*", lemma, sense]
                     fields += ["-", sentence.speakers[i], "*", *(column[i] for column in columns), chains[position]]
                     out.write("\t".join(fields) + "\n")
                     position += 1

@@ -195,12 +195,13 @@ def finetune(
             cache = LayerCache.build(data.cache_layers, model.elmo, everything, data.cache_dtype)
         keep_characters = model.config.context_free_size > 0
         sets = {name: CachedLayersDataset(split, cache, keep_characters) for name, split in sets.items()}
+    dataset = hub_name(data.dataset_name)
     card = {
         "summary": summary,
         "origin": describe_training(data, arguments, training, train_size or len(examples["train"])),
         "word_splitting": tokenizer.word_splitting,
-        "datasets": hub_names(data.dataset_name),
-        "base_model": next(iter(hub_names(arguments.model_name_or_path)), None),
+        "datasets": [dataset] if dataset else [],
+        "base_model": hub_name(arguments.model_name_or_path),
         "usage": usage and usage.format(name=checkpoint_name(training)),
     }
     trainer = TaskTrainer(
@@ -236,9 +237,9 @@ def finetune(
     return trainer, predictions, metrics
 
 
-def hub_names(name: str | None) -> list[str]:
-    """The name as a list, empty where there is none, or it is a folder's here."""
-    return [] if name is None or Path(name).exists() else [name]
+def hub_name(name: str | None) -> str | None:
+    """The name, unless it is a folder's here."""
+    return None if name is None or Path(name).exists() else name
 
 
 def last_checkpoint(output_dir: str) -> str | None:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,11 @@ def rest_of(feed, index) -> list[str]:
 def rows_of_epochs(corpus, plan) -> list[dict[int, list[str]]]:
     """What the rows have in each epoch, where those with fewer epochs begin those with more."""
     until = [rows_of(corpus, replace(plan, num_epochs=count)) for count in range(plan.num_epochs + 1)]
-    for before, after in zip(until, until[1:], strict=False):
+    epochs = []
+    for before, after in pairwise(until):
         assert all(after[row][: len(before[row])] == before[row] for row in before)
-    return [
-        {row: after[row][len(before[row]) :] for row in after} for before, after in zip(until, until[1:], strict=False)
-    ]
+        epochs.append({row: after[row][len(before[row]) :] for row in after})
+    return epochs
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

@@ -26,6 +26,8 @@ from modeling_elmo.pretraining.checkpoints import check_same_run, load_tensors, 
 from modeling_elmo.pretraining.evaluation import Perplexity
 from modeling_elmo.pretraining.trainer import PretrainingTrainer
 
+PRETRAIN = Path(__file__).parents[2] / "scripts" / "pretrain.py"
+
 TINY = {
     "character_embedding_size": 4,
     "filters": ["1:4", "2:8"],
@@ -372,8 +374,7 @@ def test_what_workers_find_wrong_ends_the_run_in_one_line(tmp_path, corpus):
     few = tmp_path / "few.txt"
     few.write_text("".join(corpus.read_text().splitlines(keepends=True)[:20]))
     recipe = write_recipe(tmp_path, few, "run", batch_size=64, num_workers=2, held_out_share=0.2)
-    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
-    result = subprocess.run([sys.executable, str(script), str(recipe)], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, str(PRETRAIN), str(recipe)], capture_output=True, text=True, timeout=120)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert re.search(r"^error: the text has \d+ records for 64 streams, .*lower batch_size.*\n\Z", result.stderr, re.M)
@@ -431,7 +432,7 @@ def launch_two(script: Path, recipe: Path, timeout: float = 500) -> subprocess.C
 
 
 def train_in_two_processes(recipe: Path, timeout: float = 500):
-    result = launch_two(Path(__file__).parents[2] / "scripts" / "pretrain.py", recipe, timeout)
+    result = launch_two(PRETRAIN, recipe, timeout)
     assert result.returncode == 0, result.stderr
 
 
@@ -469,11 +470,8 @@ def test_another_number_of_processes_goes_on(tmp_path, corpus):
     options = {"schedule": "constant"}
     one = train(tmp_path, corpus, "one", **options)
     train(tmp_path, corpus, "changing", **options, max_steps=4)
-    changed = {
-        "max_steps": 8,
-        "num_workers": 1,
-        "cpu": torch.accelerator.is_available(),
-    }  # without GPUs it goes unsaid
+    # Without GPUs it goes unsaid that it is on CPUs.
+    changed = {"max_steps": 8, "num_workers": 1, "cpu": torch.accelerator.is_available()}
     train_in_two_processes(write_recipe(tmp_path, corpus, "changing", **options, **changed))
     changing = train(tmp_path, corpus, "changing", **options)
     assert losses_of(changing) == pytest.approx(losses_of(one), rel=1e-5)
@@ -702,8 +700,7 @@ def test_short_sentences_have_no_neighbours_to_show(tmp_path, corpus):
 
 def test_a_full_disk_is_said_plainly(tmp_path, corpus):
     train(tmp_path, corpus, "run", max_steps=3)
-    script = Path(__file__).parents[2] / "scripts" / "pretrain.py"
-    command = [sys.executable, "-c", FULL, str(script), str(write_recipe(tmp_path, corpus, "run"))]
+    command = [sys.executable, "-c", FULL, str(PRETRAIN), str(write_recipe(tmp_path, corpus, "run"))]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 1
     assert re.search(r"(?m)^error: .*step-00000006 cannot be written \(.*the checkpoint before", result.stderr)

@@ -10,7 +10,7 @@ from modeling_elmo import ElmoForTokenClassification, ElmoModel, ElmoTokenizer
 from modeling_elmo.task_model import CONTEXT_FREE_SCALE
 from modeling_elmo.tasks.arguments import DataArguments, FinetuningArguments, ModelArguments
 from modeling_elmo.tasks.examples import PaddingCollator, encode_tagged
-from modeling_elmo.tasks.finetuning import TaskTrainer, finetune, hub_names, load_model, make_optimizer
+from modeling_elmo.tasks.finetuning import TaskTrainer, finetune, hub_name, load_model, make_optimizer
 from modeling_elmo.tasks.layer_cache import CachedLayersDataset, LayerCache
 from modeling_elmo.tasks.question_answering import texts_of
 from modeling_elmo.tasks.sequence_classification import LabelledText
@@ -215,5 +215,5 @@ def test_a_checkpoint_in_half_precision_is_trained_in_full(make_model, tmp_path)
 
 
 def test_only_what_is_no_folder_is_a_name_on_the_hub(tmp_path):
-    assert hub_names("someone/elmo") == ["someone/elmo"]
-    assert hub_names(str(tmp_path)) == hub_names(None) == []
+    assert hub_name("someone/elmo") == "someone/elmo"
+    assert hub_name(str(tmp_path)) is hub_name(None) is None
